@@ -25,7 +25,7 @@ package struct HTTPAPI: Sendable {
 
     fileprivate enum Endpoint: Sendable {
         case handler(Access, maxBody: Int?, pattern: String, Handler)
-        case relay(any HTTPRelay)
+        case relay(pattern: String, any HTTPRelay)
     }
 
     /// Bytes of a body that `HTTPRequest.wholeBody` reads, where the route has no limit of its own.
@@ -34,7 +34,7 @@ package struct HTTPAPI: Sendable {
     package var sendsRequestIDs = false
     /// Returns when what an answer says is true everywhere it matters; the answer waits for it.
     package var settled: @Sendable () async -> Void = {}
-    /// Told of each request that no relay has, when its answer has been sent.
+    /// Told of each request that no relay has, or that is refused in a relay's place, when its answer has been sent.
     package var measured: (@Sendable (AnsweredRequest) -> Void)?
     /// Begins a span for each request that no relay has; nil: nothing is traced.
     package var tracer: Tracer?
@@ -83,7 +83,9 @@ package struct HTTPAPI: Sendable {
     package var patterns: [(method: HTTPMethod?, pattern: String)] { routes.patterns }
 
     /// Leaves requests to a relay, whatever their method; it decides who may ask.
-    package mutating func on(_ pattern: String, relay: any HTTPRelay) { routes.add(nil, pattern, .relay(relay)) }
+    package mutating func on(_ pattern: String, relay: any HTTPRelay) {
+        routes.add(nil, pattern, .relay(pattern: pattern, relay))
+    }
 
     /// The answer to a request that no relay has.
     package func reply(to request: HTTPRequest) async -> Reply {
@@ -144,20 +146,23 @@ package struct HTTPAPI: Sendable {
 extension Router.Match where Endpoint == HTTPAPI.Endpoint {
     /// The pattern of the route that was found.
     fileprivate var route: String? {
-        if case .found(.handler(_, _, let pattern, _), _) = self { pattern } else { nil }
+        switch self {
+        case .found(.handler(_, _, let pattern, _), _), .found(.relay(let pattern, _), _): pattern
+        default: nil
+        }
     }
 }
 
 extension HTTPAPI: HTTPApplication {
     package func responder(to head: HTTPRequestHead) -> HTTPResponder {
         let match = routes.match(head.method, String(head.uri.prefix { $0 != "?" }))
-        if case .found(.relay(let relay), let parameters) = match {
+        if case .found(.relay(_, let relay), let parameters) = match {
             guard let wait = question?(HTTPRequest(method: head.method, target: head.uri, headers: head.headers)) else {
-                return responder(to: head, relay, parameters)
+                return responder(to: head, relay, match, parameters)
             }
             return .later {
                 await wait.value
-                return responder(to: head, relay, parameters)
+                return responder(to: head, relay, match, parameters)
             }
         }
         let id = RequestID.of(head.headers)
@@ -175,10 +180,16 @@ extension HTTPAPI: HTTPApplication {
     }
 
     private func responder(
-        to head: HTTPRequestHead, _ relay: any HTTPRelay, _ parameters: PathParameters
+        to head: HTTPRequestHead, _ relay: any HTTPRelay, _ match: Router<Endpoint>.Match, _ parameters: PathParameters
     ) -> HTTPResponder {
-        guard let reply = relayRefusal(head, parameters) else { return .relay(relay) }
-        return .handler { _, writer in try? await writer.send(reply) }
+        let id = RequestID.of(head.headers)
+        guard let reply = CurrentRequest.$id.withValue(id, operation: { relayRefusal(head, parameters) }) else {
+            return .relay(relay)
+        }
+        // No relay tells of it, since none has it.
+        return .handler { request, writer in
+            await CurrentRequest.$id.withValue(id) { await send(reply, to: request, match, writer, id, nil) }
+        }
     }
 
     /// What is answered in a relay's place; nil if it may have the request, and for a request of no relay.
@@ -203,8 +214,16 @@ extension HTTPAPI: HTTPApplication {
         let begun = measured == nil ? 0 : SystemClock.monotonicNanoseconds()
         let reply = await reply(to: request, match)
         span?.answered(Int(reply.status.code))
-        var isBroken = false
-        do { try await writer.send(reply) } catch HTTPBodyError.clientGone {} catch {
+        await send(reply, to: request, match, writer, id, span, begun: begun)
+    }
+
+    /// Sends an answer, and tells of it.
+    private func send(
+        _ reply: Reply, to request: HTTPRequest, _ match: Router<Endpoint>.Match, _ writer: HTTPResponseWriter,
+        _ id: String, _ span: ActiveSpan?, begun: UInt64 = SystemClock.monotonicNanoseconds()
+    ) async {
+        var isBroken = false, isClientGone = false
+        do { try await writer.send(reply) } catch HTTPBodyError.clientGone { isClientGone = true } catch {
             isBroken = true
             span?.fail("broken off")
             logger.error(
@@ -217,7 +236,7 @@ extension HTTPAPI: HTTPApplication {
             method: request.method, route: match.route, request: named, reply: reply, id: id)
         answered.nanoseconds = SystemClock.monotonicNanoseconds() &- begun
         (answered.bytesIn, answered.bytesOut) = (writer.bodyReceived, writer.bodySent)
-        answered.isBroken = isBroken
+        (answered.isBroken, answered.isClientGone) = (isBroken, isClientGone)
         measured(answered)
     }
 

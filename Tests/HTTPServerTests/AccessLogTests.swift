@@ -19,9 +19,11 @@ import Testing
         AccessLog(mode, logger: lines.logger(.critical)) { [clock] in clock.now }
     }
 
-    private func note(_ log: AccessLog, _ status: Int, isError: Bool, isStranger: Bool = false) {
+    private func note(
+        _ log: AccessLog, _ status: Int, isError: Bool, isStranger: Bool = false, sandbox: String? = nil
+    ) {
         var line = AccessLine(.GET, route: "header")
-        line.status = status
+        (line.status, line.sandbox) = (status, sandbox)
         log.note(line, isError: isError, isStranger: isStranger)
     }
 
@@ -66,6 +68,16 @@ import Testing
         log.mode = .all
         for _ in 0..<300 { note(log, 500, isError: true) }
         #expect(lines.all.count == 500, "who wants all gets all")
+    }
+
+    @Test func `no sandbox pushes out what is said of others, and all of them have a limit`() {
+        let log = log(.errors)
+        for _ in 0..<5000 { note(log, 500, isError: true, sandbox: "loud") }
+        note(log, 500, isError: true, sandbox: "quiet")
+        #expect(lines.all.count == 201 && lines.all.last?["sandbox"] == "quiet")
+        #expect(lines.all.last?["leftOut"] == "4800")
+        for number in 0..<2000 { note(log, 500, isError: true, sandbox: "s\(number)") }
+        #expect(lines.all.count == 800)
     }
 
     @Test func `a line has what is known, and nothing else`() {

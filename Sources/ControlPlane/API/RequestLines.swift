@@ -31,7 +31,7 @@ struct RequestLines: Sendable {
         (line.bytesIn, line.bytesOut) = (answered.bytesIn, answered.bytesOut)
         line.nanoseconds = answered.nanoseconds
         line.request = answered.id
-        line.end = answered.isBroken ? "broken off" : nil
+        line.end = answered.isBroken ? "broken off" : answered.isClientGone ? "the client has gone" : nil
         return line
     }
 }

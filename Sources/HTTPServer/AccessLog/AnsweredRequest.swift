@@ -17,6 +17,8 @@ package struct AnsweredRequest: Sendable {
     package var bytesOut = 0
     /// The answer is not whole.
     package var isBroken = false
+    /// It is not whole since the client had enough of it, which is no error.
+    package var isClientGone = false
 
     package var status: Int { Int(reply.status.code) }
 }

@@ -62,14 +62,14 @@ struct GatewayPolicy: ProxyPolicy {
             let wait = traffic.request(for: route.sandbox, route.port, incarnation: backend.incarnation)
             if let wait { throw .rateLimited(retryAfter: wait) }
             if let scope = token?.scope, let nonce = scope.nonce { try redeem(nonce, token!) }
-            record.isAdmitted = true
+            record.isAdmitted = identity.means != .open
             directory.accessed(sandbox: route.sandbox, renew: !head.skipsRenewal)
             return proxied(head, to: backend, target, identity, visitor, fromPath: route.unsignedTarget != nil)
         case .notReady(let reason, let hash, let epoch):
             record.found(route.sandbox, route.port)
-            _ = try permit(
+            let identity = try permit(
                 head, route, route.token, route.target, AccessRequirement(credentialHash: hash, epoch: epoch), visitor)
-            record.isAdmitted = true
+            record.isAdmitted = identity.means != .open
             throw .notReady(reason)
         case .unavailable: throw .noDirectory
         case .unknown:

@@ -52,7 +52,9 @@ extension ClientConnection {
         span?.answered(Int(error.status.code))
         IngressMetrics.refused(error.code, record?.kind ?? .none)
         if carrier.isSingleRequest, GRPC.isAsked(for: request.headers) {
-            write(GRPC.answer(error))
+            var head = GRPC.answer(error)
+            head.add(RequestID.header, id)
+            write(head)
             write(.end(nil))
         } else if policy.closesRefusedWebSockets, let refusal = WebSocketRefusal(of: request, error) {
             var head = OutgoingResponse(refusal.head)

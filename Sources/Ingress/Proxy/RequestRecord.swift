@@ -20,7 +20,7 @@ struct RequestRecord {
     /// Only of one that the directory knows: any other text is the client's own.
     var sandbox: String?
     var port: Int?
-    /// It may reach the sandbox.
+    /// It has shown what lets it reach the sandbox. Where a sandbox asks for nothing, anybody may, who is a stranger all the same.
     var isAdmitted = false
     var status: Int?
     /// Of an answer in the sandbox's place.

@@ -57,13 +57,13 @@ struct ServerProxyPolicy: ProxyPolicy {
         case .found(let backend):
             record.found(path.sandbox, port)
             try check(head, path, backend.credentialHash, client)
-            record.isAdmitted = true
+            record.isAdmitted = backend.credentialHash != nil
             directory.accessed(sandbox: path.sandbox, renew: !head.skipsRenewal)
             return .proxy(ProxyTarget(backend: backend, target: path.target, mount: path.mount))
         case .notReady(let reason, let hash, _):
             record.found(path.sandbox, port)
             try check(head, path, hash, client)
-            record.isAdmitted = true
+            record.isAdmitted = hash != nil
             throw .notReady(reason)
         case .unknown: throw unknown
         case .unavailable: throw .noDirectory
