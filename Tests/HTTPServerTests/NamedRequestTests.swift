@@ -48,4 +48,30 @@ import Tracing
         #expect(told[2].route == nil && told[2].status == 404)
         #expect(told[3].method == nil && told[3].status == 404, "what the API makes of every error")
     }
+
+    /// Gets nothing.
+    private final class ClosedRelay: HTTPRelay {
+        func makeHandler(on connection: ServerConnection, eventLoop: any EventLoop) -> any RelayHandler {
+            preconditionFailure("it was refused")
+        }
+    }
+
+    @Test func `what is refused in a relay's place is told, by the id of its answer`() async throws {
+        let answered = Mutex<[AnsweredRequest]>([])
+        var api = HTTPAPI(.decoded, logger: Logger(label: "test")) { _, _ in .empty(.forbidden) }
+        api.sendsRequestIDs = true
+        api.measured = { request in answered.withLock { $0.append(request) } }
+        api.admitRelay = { _ in throw RoutingError.unknownRoute }
+        api.on("/boxes/{id}/proxy/*", relay: ClosedRelay())
+        let server = HTTPServer(
+            group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test"), application: api)
+        let address = try await server.start(on: .tcp(host: "127.0.0.1", port: 0))
+        let answer = try await RawClient(address).exchange(
+            "GET /boxes/a/proxy/80 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        await server.shutdown(grace: .zero)
+        let told = answered.withLock { $0 }
+        try #require(told.count == 1)
+        #expect(told[0].route == "/boxes/{id}/proxy/*" && told[0].status == 403)
+        #expect(told[0].request.parameters["id"] == "a" && answer.contains("x-request-id: \(told[0].id)"))
+    }
 }

@@ -32,6 +32,14 @@ import Testing
         } catch { return "\(error)" }
     }
 
+    @Test func `the lists of guards beside sandboxes are not looked for on the server's machine`() throws {
+        var settings = Settings()
+        settings.egress.rulesFolder = folder.path + "/none"
+        #expect(throws: ConfigurationError.self) { _ = try EgressPlane.lists(settings) }
+        settings.egress.placement = .sidecar
+        #expect(try EgressPlane.lists(settings) == nil)
+    }
+
     @Test func `a sandbox without a policy gets the operator's, and one with a policy its own`() async throws {
         try preset("mirror", to: "mirror.json")
         var settings = try settings(#"{"egress":[{"preset":"mirror"},{"action":"allow","target":"a.example"}]}"#)
