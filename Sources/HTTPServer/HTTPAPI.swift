@@ -65,9 +65,11 @@ package struct HTTPAPI: Sendable {
     /// Asked before a request is left to a relay; nil: the relay alone decides. Called on the connection's event loop.
     package var admitRelay: (@Sendable (HTTPRequest) throws -> Void)?
 
-    /// What is to be waited for before `admit` or `admitRelay` are asked, such as another server's answer; nil: nothing. Called on the
-    /// connection's event loop for requests of relays.
+    /// What is to be waited for before `admit` of a guarded route or `admitRelay` are asked, such as another server's answer; nil:
+    /// nothing. Called on the connection's event loop for requests of relays.
     package var question: (@Sendable (HTTPRequest) -> Task<Void, Never>?)?
+    /// Whether that is worth asking for a guarded route: not where `admit` refuses whoever it is.
+    package var isWorthAsking: @Sendable (HTTPRequest) -> Bool = { _ in true }
 
     /// - Parameters:
     ///   - method: nil: any.
@@ -95,13 +97,13 @@ package struct HTTPAPI: Sendable {
     private func reply(to request: HTTPRequest, _ match: Router<Endpoint>.Match) async -> Reply {
         var request = request
         request.maxBody = maxBody
-        await question?(request)?.value
         var reply: Reply
         do {
             switch match {
             case .found(.handler(let access, let maxBody, _, let handler), let parameters):
                 request.parameters = parameters
                 request.maxBody = maxBody ?? self.maxBody
+                if access == .guarded, isWorthAsking(request) { await question?(request)?.value }
                 if let answer = try await admit(request, access) {
                     reply = answer
                 } else {

@@ -48,6 +48,8 @@ extension LifecycleAPI {
             }
             guard request.method != .HEAD else { return Reply(.ok, headers: EventStream.headers) }
             return try await guards.eventStream(id, after: request.headers["Last-Event-ID"].first) {
+                // Without waiting: what is answered counts at the next look.
+                _ = self.question(about: request)
                 guard let caller = try? self.caller(of: request), (try? caller.require(.read)) != nil,
                     let sandbox = try? self.service.sandbox(id)
                 else { return false }

@@ -101,7 +101,11 @@ final class LifecycleAPI: Sendable {
             lines.note(answered)
         }
         if tenants != nil || provider != nil { http.admitRelay = { [self] request in try admitRelay(request) } }
-        if provider != nil { http.question = { [self] request in question(about: request) } }
+        if provider != nil {
+            http.question = { [self] request in question(about: request) }
+            // Neither foreign pages nor foreign names make this server ask another.
+            http.isWorthAsking = { [self] request in (try? callers.check(request)) != nil }
+        }
         http.finish = { [self] reply, request in
             callers.share(&reply, with: request)
             audit?.note(request, reply, of: (try? caller(of: request)) ?? formerCaller(of: request))
@@ -153,6 +157,7 @@ final class LifecycleAPI: Sendable {
     func body(_ request: HTTPRequest) async throws(APIError) -> [UInt8] {
         let bytes: [UInt8]
         do { bytes = try await request.wholeBody() } catch { throw .tooLarge(error) }
+        await question(about: request)?.value
         _ = try caller(of: request)
         return bytes
     }

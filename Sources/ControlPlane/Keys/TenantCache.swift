@@ -24,18 +24,20 @@ struct TenantCache: Hashable, Sendable {
     static let most = 10_000
     /// How long nobody asks again for a key that the provider does not know.
     static let unknownTime = 10 * second
-    /// How long nobody asks a provider again that has not answered.
+    /// How long nobody asks a provider again that has not answered, or about a key of which it has said what it should not.
     static let pause = second
 
     /// Nanoseconds.
     let maxStale: UInt64
     private var tenants: [String: Known] = [:]
     private var unknown: [String: UInt64] = [:]
+    /// Keys about which the answer could not be used.
+    private var paused: [String: UInt64] = [:]
     private var downUntil: UInt64 = 0
 
     init(maxStale: UInt64) { self.maxStale = maxStale }
 
-    var count: Int { tenants.count + unknown.count }
+    var count: Int { tenants.count + unknown.count + paused.count }
 
     func answer(_ hash: String, at now: UInt64) -> Answer {
         if let known = tenants[hash], now < known.end { return .tenant(namespace: known.namespace) }
@@ -45,17 +47,17 @@ struct TenantCache: Hashable, Sendable {
 
     /// Whether the provider is to be asked.
     func asks(_ hash: String, at now: UInt64) -> Bool {
-        guard now >= downUntil else { return false }
+        guard now >= downUntil, now >= paused[hash] ?? 0 else { return false }
         if let known = tenants[hash], now < known.askAgain { return false }
         return unknown[hash].map { now >= $0 } ?? true
     }
 
-    /// Whether it has named the key's tenant, lately enough.
-    func knows(_ hash: String, at now: UInt64) -> Bool { tenants[hash].map { now < $0.end } ?? false }
+    /// Whether it has named the key's tenant, however long ago: a made-up key has none.
+    func knows(_ hash: String) -> Bool { tenants[hash] != nil }
 
     /// - Parameter ttl: seconds.
     mutating func learn(_ hash: String, namespace: String, ttl: UInt64, at now: UInt64) {
-        unknown[hash] = nil
+        (unknown[hash], paused[hash]) = (nil, nil)
         downUntil = 0
         let fresh = now &+ ttl * Self.second
         tenants[hash] = Known(namespace: namespace, askAgain: fresh, end: fresh &+ maxStale)
@@ -64,13 +66,21 @@ struct TenantCache: Hashable, Sendable {
 
     /// The provider knows no such key, or not any more.
     mutating func learnUnknown(_ hash: String, at now: UInt64) {
-        tenants[hash] = nil
+        (tenants[hash], paused[hash]) = (nil, nil)
         downUntil = 0
         unknown[hash] = now &+ Self.unknownTime
         Self.bound(&unknown, at: now) { $0 }
     }
 
-    mutating func noteFailure(at now: UInt64) { downUntil = now &+ Self.pause }
+    /// It does not answer, whatever the key.
+    mutating func noteOutage(at now: UInt64) { downUntil = now &+ Self.pause }
+
+    /// It answers, but of this key not as it should: who sends such a key holds up nobody else.
+    mutating func noteFailure(_ hash: String, at now: UInt64) {
+        downUntil = 0
+        paused[hash] = now &+ Self.pause
+        Self.bound(&paused, at: now) { $0 }
+    }
 
     /// Drops what is over, and then a quarter of the others, those first that end first.
     private static func bound<Value>(_ values: inout [String: Value], at now: UInt64, end: (Value) -> UInt64) {

@@ -6,7 +6,7 @@ import Synchronization
 import System
 
 /// Tenants of another server, which is asked whose a key is, as the contract has it: `GET` of its endpoint with the key in
-/// `OPEN-SANDBOX-API-KEY`; 200 with `{"namespace", "ttl"}`, or 401 for a key that it does not know.
+/// `OPEN-SANDBOX-API-KEY`; 200 with `{"namespace", "ttl"}`, or 401 for a key that it does not know (403 is read as the same).
 ///
 /// Of the keys only hashes are kept, and none is logged. Where it gives no answer, and there is none that may still be used, nobody
 /// is let in.
@@ -22,16 +22,21 @@ final class TenantProvider: Sendable {
         var token: String?
     }
 
+    private struct Question {
+        var task: Task<Void, Never>
+        var isKnown: Bool
+    }
+
     private struct State {
         var cache: TenantCache
-        var asking: [String: Task<Void, Never>] = [:]
+        var asking: [String: Question] = [:]
         /// Of questions about keys that are nobody's yet.
         var rate: RateLimiter
         var complaints: RateLimiter
     }
 
-    /// Questions at a time.
-    static let most = 16
+    /// Questions at a time, and of these about keys that are nobody's yet: the others' answers have to be renewed whatever comes.
+    static let most = 16, mostUnknown = 8
     /// Questions about keys of which nothing is known: at once, and a second.
     static let burst = 50, perSecond = 20
     /// Bytes of a key, and of an answer.
@@ -80,15 +85,19 @@ final class TenantProvider: Sendable {
         guard Self.isKey(key) else { return nil }
         let hash = APIKey.hash(key), now = now()
         return state.withLock { state in
-            if let asking = state.asking[hash] { return asking }
+            if let asking = state.asking[hash] { return asking.task }
             guard state.cache.asks(hash, at: now), state.asking.count < Self.most else { return nil }
-            guard state.cache.knows(hash, at: now) || state.rate.take(now: now) else { return nil }
+            let isKnown = state.cache.knows(hash)
+            if !isKnown {
+                guard state.asking.values.count(where: { !$0.isKnown }) < Self.mostUnknown, state.rate.take(now: now)
+                else { return nil }
+            }
             let task = Task {
                 await ask(key, hash)
                 // Waits for the lock until the task is entered.
                 self.state.withLock { $0.asking[hash] = nil }
             }
-            state.asking[hash] = task
+            state.asking[hash] = Question(task: task, isKnown: isKnown)
             return task
         }
     }
@@ -122,17 +131,31 @@ final class TenantProvider: Sendable {
             let answer = try await http.send(request, to: peer)
             switch answer.status {
             case 200: outcome = Self.read(answer.body)
-            case 401: outcome = .success(nil)
-            default: outcome = .failure(Failure(reason: "it answers with \(answer.status)"))
+            case 401, 403: outcome = .success(nil)
+            default:
+                outcome = .failure(
+                    Failure(reason: "it answers with \(answer.status)", isOutage: answer.status >= 500))
             }
-        } catch { outcome = .failure(Failure(reason: "\(error)")) }
+        } catch {
+            let isOutage =
+                switch error {
+                // What one key makes of the request or of its answer.
+                case .invalidRequest, .tooLarge: false
+                default: true
+                }
+            outcome = .failure(Failure(reason: "\(error)", isOutage: isOutage))
+        }
         let now = now()
         let complaint: (String, Int)? = state.withLock { state in
             switch outcome {
             case .success(let tenant?): state.cache.learn(hash, namespace: tenant.namespace, ttl: tenant.ttl, at: now)
             case .success(nil): state.cache.learnUnknown(hash, at: now)
             case .failure(let failure):
-                state.cache.noteFailure(at: now)
+                if failure.isOutage {
+                    state.cache.noteOutage(at: now)
+                } else {
+                    state.cache.noteFailure(hash, at: now)
+                }
                 return state.complaints.admit(now: now).map { (failure.reason, $0) }
             }
             return nil
@@ -143,7 +166,11 @@ final class TenantProvider: Sendable {
             metadata: ["provider": "\(peer)", "error": "\(reason)", "suppressed": "\(suppressed)"])
     }
 
-    private struct Failure: Error { var reason: String }
+    private struct Failure: Error {
+        var reason: String
+        /// Whether it concerns every key.
+        var isOutage = false
+    }
 
     /// - Returns: never nil.
     private static func read(_ body: [UInt8]) -> Result<(namespace: String, ttl: UInt64)?, Failure> {

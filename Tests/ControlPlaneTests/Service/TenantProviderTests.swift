@@ -19,9 +19,10 @@ import Testing
         cache.learn("a", namespace: "red", ttl: 30, at: 0)
         #expect(!cache.asks("a", at: 30 * Self.second - 1) && cache.asks("a", at: 30 * Self.second))
         #expect(cache.answer("a", at: 330 * Self.second - 1) == .tenant(namespace: "red"))
-        #expect(cache.answer("a", at: 330 * Self.second) == .none && !cache.knows("a", at: 330 * Self.second))
+        #expect(cache.answer("a", at: 330 * Self.second) == .none && cache.knows("a"), "it had one")
         cache.learn("a", namespace: "red", ttl: 30, at: 0)
         cache.learnUnknown("a", at: 5)
+        #expect(!cache.knows("a"))
         #expect(cache.answer("a", at: 5) == .nobody, "a key that is taken back is nobody's at once")
     }
 
@@ -30,9 +31,18 @@ import Testing
         cache.learnUnknown("a", at: 0)
         #expect(!cache.asks("a", at: TenantCache.unknownTime - 1) && cache.asks("a", at: TenantCache.unknownTime))
         #expect(cache.answer("a", at: TenantCache.unknownTime) == .none)
-        cache.noteFailure(at: 100)
+        cache.noteOutage(at: 100)
         #expect(!cache.asks("b", at: 100) && cache.asks("b", at: 100 + TenantCache.pause))
         #expect(cache.answer("b", at: 100) == .none)
+    }
+
+    @Test func `what it says wrongly of one key holds up no other`() {
+        var cache = cache
+        cache.noteFailure("a", at: 0)
+        #expect(!cache.asks("a", at: TenantCache.pause - 1) && cache.asks("a", at: TenantCache.pause))
+        #expect(cache.asks("b", at: 0) && cache.answer("a", at: 0) == .none)
+        for number in 0..<TenantCache.most * 2 { cache.noteFailure("x\(number)", at: 0) }
+        #expect(cache.count <= TenantCache.most)
     }
 
     @Test func `made-up keys are bounded and take no tenant's place`() {
@@ -99,7 +109,7 @@ import Testing
         #expect(try await caller("wrong", provider) == nil)
         #expect(server.requests.count == 2)
         pass(61)
-        say("red-1", 401)
+        say("red-1", 403)
         #expect(try await caller("red-1", provider) == nil, "it was taken back")
         server.stop()
     }
@@ -120,7 +130,7 @@ import Testing
     @Test(arguments: [
         (500, ""), (302, ""), (200, ""), (200, "[]"), (200, #"{"namespace":"A b"}"#), (200, #"{"namespace":""}"#),
         (200, #"{"namespace":"a","ttl":-1}"#), (200, #"{"namespace":"a","ttl":"x"}"#), (200, #"{"ttl":30}"#),
-        (403, #"{"namespace":"a"}"#),
+        (404, ""), (429, ""),
     ]) func `a provider that gives no answer lets nobody in`(_ status: Int, _ body: String) async throws {
         let server = try server(), provider = provider(server)
         say("red-1", status, body)
@@ -130,6 +140,9 @@ import Testing
             #expect(error?.message.contains("red-1") == false)
         }
         #expect(server.requests.count == 1, "it has a pause before it is asked again")
+        say("blue-1", 200, #"{"namespace":"team-blue"}"#)
+        let blue = try? await caller("blue-1", provider)
+        #expect((blue != nil) == (status < 500), "what it says of one key holds up no other")
         pass(1)
         say("red-1", 200, #"{"namespace":"team-red","ttl":1e300}"#)
         #expect(try await caller("red-1", provider)?.key == "tenant:team-red")
@@ -197,6 +210,14 @@ import Testing
         say("late-1", 500)
         #expect(await house.send(.GET, "/v1/sandboxes/\(id)", key: "late-1").status == 503)
         #expect(await house.relayedLater("/v1/sandboxes/\(id)/proxy/80/", key: "late-1") == 503)
+        server.stop()
+    }
+
+    @Test func `it is asked for guarded routes alone`() async throws {
+        let server = try server(), house = try House(provider: provider(server))
+        for path in ["/health", "/ready", "/v1/nothing"] { _ = await house.send(.GET, path, key: "red-1") }
+        #expect(server.requests.isEmpty)
+        #expect(await house.send(.GET, "/v1/sandboxes", key: "red-1").status == 401 && server.requests.count == 1)
         server.stop()
     }
 
