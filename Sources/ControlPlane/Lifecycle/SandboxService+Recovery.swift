@@ -1,12 +1,14 @@
 import Logging
 import NIOHTTP1
 import Runtimes
+import System
 
 extension SandboxService {
     /// Recovers the sandboxes of an earlier server. Acknowledged ones are kept as they were; incomplete creates and
     /// deletions are removed. The guard has taken over its sandboxes before this, so enforcement was never lifted.
     ///
-    /// Sandboxes without a record are removed only if the runtime says that this server created them.
+    /// Sandboxes without a record are removed only if the runtime says that this server created them; where that fails, it is tried
+    /// again with growing pauses, as deletions are of those that have one.
     ///
     /// - Parameter patience: how long a start waits for deletions that an earlier server has not finished.
     func recover(within patience: Duration = .seconds(5)) async throws(StoreError) {
@@ -37,9 +39,8 @@ extension SandboxService {
                 for id in unknown {
                     group.addTask { [self] in
                         logger.warning("removing a sandbox that is not in the store", metadata: ["sandbox": "\(id)"])
-                        await attempt("removing", id) { () async throws(APIError) in
-                            try await destroy(id, within: patience)
-                        }
+                        guard await !isRemoved(id, within: patience) else { return }
+                        keepRemoving(id)
                     }
                 }
             }
@@ -47,6 +48,21 @@ extension SandboxService {
             logger.error("the runtime could not list its sandboxes", metadata: ["error": "\(error)"])
         }
         logger.info("sandboxes found", metadata: ["count": "\(known.count)"])
+    }
+
+    private func isRemoved(_ id: String, within patience: Duration = deletePatience) async -> Bool {
+        await attempt("removing", id) { () async throws(APIError) in try await destroy(id, within: patience) }
+    }
+
+    /// In a task of its own, since there is no record by which the timer would know of it.
+    private func keepRemoving(_ id: String) {
+        Task { [weak self] in
+            var backOff = BackOff.removals
+            repeat {
+                try? await Task.sleep(for: .milliseconds(Int64(backOff.next())))
+                guard let self, await !self.isRemoved(id) else { return }
+            } while true
+        }
     }
 
     private func recover(_ sandbox: Sandbox) async {
@@ -100,11 +116,15 @@ extension SandboxService {
         }
     }
 
-    private func attempt(_ action: String, _ id: String, _ body: () async throws(APIError) -> Void) async {
+    /// - Returns: whether it has succeeded.
+    @discardableResult
+    private func attempt(_ action: String, _ id: String, _ body: () async throws(APIError) -> Void) async -> Bool {
         do throws(APIError) {
             try await body()
+            return true
         } catch {
             logger.error("\(action) a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
+            return false
         }
     }
 }

@@ -7,6 +7,7 @@ import NIOHTTP1
 import NetworkPolicy
 import Runtimes
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import ControlPlane
@@ -493,6 +494,18 @@ extension JSONValue {
         #expect(state("half") == nil && state("leaving") == nil && state("waiting") == .failed)
         #expect(house.runtime.left == [running, paused].sorted())
         #expect(await house.egress.guarded == [running, paused, gone].sorted())
+    }
+
+    @Test func `one without a record that resists at a start is removed later`() async throws {
+        let house = try House(), lost = try await house.create()
+        house.store.rows.withLock { $0[lost] = nil }
+        house.runtime.fail("delete")
+        let service = house.restarted()
+        try await service.recover()
+        #expect(house.runtime.left == [lost])
+        house.runtime.state.withLock { $0.failing = [] }
+        #expect(try await eventually { house.runtime.left.isEmpty })
+        withExtendedLifetime(service) {}
     }
 
     @Test func `a sandbox whose record cannot be read runs on, guarded`() async throws {
