@@ -33,16 +33,22 @@ struct FilesAPI: Sendable {
     }
 
     /// The routes of the contract below a prefix.
-    /// - Parameter acting: whose files a request is about, and with whose rights.
+    /// - Parameters:
+    ///   - acting: whose files a request is about, and with whose rights.
+    ///   - afterwards: told of a request when it has done what it could.
     static func add(
         to http: inout HTTPAPI, prefix: String,
-        acting: @escaping @Sendable (HTTPRequest) async throws -> FilesAPI
+        acting: @escaping @Sendable (HTTPRequest) async throws -> FilesAPI,
+        afterwards: @escaping @Sendable (HTTPRequest) -> Void = { _ in }
     ) {
         func on(
             _ method: HTTPMethod, _ path: String,
             _ operation: @escaping @Sendable (FilesAPI, HTTPRequest) async throws -> Reply
         ) {
-            http.on(method, prefix + path, maxBody: maxRequest) { try await operation(try await acting($0), $0) }
+            http.on(method, prefix + path, maxBody: maxRequest) { request in
+                defer { afterwards(request) }
+                return try await operation(try await acting(request), request)
+            }
         }
         on(.GET, "/files/download") { try await $0.download($1) }
         on(.POST, "/files/upload") { try await $0.upload($1) }

@@ -3,8 +3,9 @@ import System
 
 /// How much sessions have changed, for who asks often: to know it, every file of theirs has to be looked at.
 ///
-/// A measure counts for twenty times as long as it took, five seconds at most, so that measuring takes a twentieth of one
-/// thread's time whatever there is, and little is known at once. What is written through the API meanwhile is added.
+/// A measure counts for twenty times as long as it took, so that measuring takes a twentieth of one thread's time, and little is
+/// known at once; but for five seconds at most, so that what takes longer than a quarter of a second takes more. What is written
+/// through the API meanwhile is added, as far as its requests say how much it is.
 final class ChangeMeter: Sendable {
     private struct Measuring {
         var generation: UInt64

@@ -35,13 +35,15 @@ struct IsolationAPI: Sendable {
         FilesAPI.add(to: &http, prefix: Self.path) { request in
             let session = try await living(request)
             switch request.method {
-            case .GET, .HEAD: break
-            case .DELETE: sessions.meter.forget()
+            case .GET, .HEAD, .DELETE: break
             default:
                 let length = request.headers.first(name: "content-length").flatMap { Int64($0) }
                 try await sessions.checkRoom(adding: length ?? 0)
             }
             return try await files(of: session)
+        } afterwards: { request in
+            // Not before: a measure that is at work then may have seen what is removed.
+            if request.method == .DELETE { sessions.meter.forget() }
         }
     }
 
