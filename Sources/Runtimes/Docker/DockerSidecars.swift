@@ -61,6 +61,8 @@ final class DockerSidecars: Sendable {
     }
 
     private static let port = 18080
+    /// For whom images of guards are fetched: a key of nobody's, since what a key leaves behind holds up its own fetches alone.
+    private static let caller = "(guards)"
 
     // MARK: start and end
 
@@ -79,7 +81,7 @@ final class DockerSidecars: Sendable {
         guard let address = container.address else {
             throw .startFailed(id: id, reason: "the engine gave it no address in the network \(settings.network)")
         }
-        let image = try await images.image(settings.image, nil, for: nil)
+        let image = try await images.image(settings.image, nil, for: Self.caller)
         let body = SidecarBody(
             id: id, owner: owner, image: image, network: container.id, variables: settings.variables,
             policy: policy, token: token(id), rulesFolder: settings.rulesFolder)
@@ -150,6 +152,9 @@ final class DockerSidecars: Sendable {
 
     /// - Throws: `.unguarded` where whoever reaches it may change the policy: a guard that does not read its token asks for none.
     private func checkClosed(_ peer: HTTPPeer) async throws(RuntimeError) {
+        // Its network is open by now, and this is tried once: on a machine with much to do it may take longer.
+        var peer = peer
+        peer.deadlines = ClientDeadlines(connect: 1000, total: 2000)
         do throws(HTTPClientError) {
             let answer = try await HTTPClient.shared.send(ClientRequest("GET", "/policy"), to: peer)
             guard (200..<300).contains(answer.status) else { return }

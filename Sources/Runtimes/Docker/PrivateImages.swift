@@ -107,7 +107,13 @@ final class PrivateImages: Sendable {
     }
 
     /// The registry has given it to somebody without credentials.
-    func release(_ image: String) throws(SystemCallError) { try change { $0.images.removeValue(forKey: image) != nil } }
+    func release(_ image: String) throws(SystemCallError) {
+        try change { state in
+            // A fetch that is going on may note it later, and would take it from everybody again.
+            for number in Array(state.fetches.keys) { state.fetches[number]!.before.insert(image) }
+            return state.images.removeValue(forKey: image) != nil
+        }
+    }
 
     /// Whether an image came from another repository first. A registry only has to name an image that the engine has for the
     /// engine to give it: that says nothing about who may have it.

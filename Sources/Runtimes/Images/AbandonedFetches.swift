@@ -10,7 +10,7 @@ final class AbandonedFetches: Sendable {
     static let mostTasks = 256
 
     struct Fetch: Hashable, Sendable {
-        /// The id of the key; nil for the server's own.
+        /// The id of the key; nil for the server's own. Guards have one of their own, too.
         var caller: String?
         var image: String
         var credentials: RegistryCredentials?

@@ -27,6 +27,15 @@ import Testing
         #expect(known.isOpen("sha256:old"))
     }
 
+    @Test func `a fetch that ends late closes nothing that everybody could have meanwhile`() throws {
+        let known = images()
+        let fetch = try #require(try known.begin("r.example/a:1", before: [], asOf: known.changes))
+        try known.release("sha256:new")
+        #expect(known.isOpen("sha256:new"))
+        try known.end(fetch, ("sha256:new", "r.example/a"))
+        #expect(known.isOpen("sha256:new") && images().isOpen("sha256:new"))
+    }
+
     @Test func `a fetch that fails closes nothing`() throws {
         let known = images()
         let fetch = try #require(try known.begin("r.example/a:1", before: [], asOf: known.changes))
