@@ -28,17 +28,22 @@ package struct BucketEndpoints: Hashable, Sendable {
     }
 
     /// - Parameter endpoint: as `BucketClaim.endpoint`.
-    package func allow(_ endpoint: String) -> Bool {
+    package func allow(_ endpoint: String) -> Bool { entry(for: endpoint) != nil }
+
+    /// The entry that allows an endpoint, in one spelling whatever the endpoint's; of several the shortest, nil if there is none.
+    func entry(for endpoint: String) -> String? {
         let text = ["http://", "https://"].first { endpoint.hasPrefix($0) }.map { endpoint.dropFirst($0.utf8.count) }
-        guard var asked = Self.place(String(text ?? endpoint[...])) else { return false }
+        guard var asked = Self.place(String(text ?? endpoint[...])) else { return nil }
         if asked.port == 80 || asked.port == 443 { asked.port = nil }
-        return hosts.contains { known in
+        let found = hosts.filter { known in
             let port = known.port == 80 || known.port == 443 ? nil : known.port
             guard port == asked.port else { return false }
             return known.isSuffix
                 ? asked.host.utf8.count > known.host.utf8.count && asked.host.hasSuffix(known.host)
                 : asked.host == known.host
         }
+        guard let host = found.map(\.host).min(by: { ($0.utf8.count, $0) < ($1.utf8.count, $1) }) else { return nil }
+        return host + (asked.port.map { ":\($0)" } ?? "")
     }
 
     private static func place(_ text: String) -> Place? {

@@ -17,7 +17,8 @@ extension LocalEngine {
             // The last thing that a create makes: nothing else refuses it after a folder or volume was made for it.
             let mounts = try await mounts(record, folder, bucketKeys)
             let span = ActiveSpan.current
-            try await threads.runForRequest { [self] () throws(RuntimeError) in
+            let pool = record.spec.volumes?.isEmpty == false ? volumeStarts : threads
+            try await pool.runForRequest { [self] () throws(RuntimeError) in
                 try start(record, folder, mounts, in: span)
             }
         }

@@ -37,6 +37,8 @@ package final class LocalEngine: Sendable {
     let listeners = SharedListeners()
     /// Creating a sandbox is mostly waiting for the kernel and for crun, so more threads than processors help.
     let threads = WorkerPool(maxThreads: 16)
+    /// For starts of sandboxes with volumes: the runtime's program may wait for storage that does not answer.
+    let volumeStarts = WorkerPool(maxThreads: 16)
     /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
     let deletions = WorkerPool(maxThreads: 16)
     let volumeThreads = VolumeThreads()

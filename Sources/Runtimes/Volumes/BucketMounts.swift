@@ -1,6 +1,7 @@
 import CLinux
 import Netfilter
 import SafeText
+import Synchronization
 import System
 
 #if canImport(Glibc)
@@ -73,9 +74,10 @@ struct BucketMounts: Hashable, Sendable {
                 code == nil ? "it took longer than \(Self.milliseconds / 1000) s" : "\(command.program) said: \(said)")
         }
         // A program that has mounted it and then says nothing would keep this thread for ever.
+        let race = AlarmRace()
         let alarm = Task {
             try await Task.sleep(for: .milliseconds(Self.milliseconds))
-            _ = linux_unmount_forced(target)
+            if race.isFirst() { _ = linux_unmount_forced(target) }
         }
         defer { alarm.cancel() }
         do throws(SystemCallError) {
@@ -83,8 +85,10 @@ struct BucketMounts: Hashable, Sendable {
             let folder = try FileDescriptor(opening: target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
             // This one not before it is asked for what is in there.
             if claim.version == .rclone { _ = try FolderStream(of: folder.number).read() }
-            return try FileDescriptor(opening: target, LINUX_O_PATH | O_DIRECTORY | O_NOFOLLOW)
+            let files = try FileDescriptor(opening: target, LINUX_O_PATH | O_DIRECTORY | O_NOFOLLOW)
+            if race.isFirst() { return files }
         } catch { throw failed("\(error)") }
+        throw failed("it took longer than \(Self.milliseconds / 1000) s")
     }
 
     /// What was mounted for a sandbox, and nothing else. Does nothing where nothing is.
@@ -155,4 +159,12 @@ struct BucketMounts: Hashable, Sendable {
         }
         return ForeignText.escaped(text, limit: 300)
     }
+}
+
+/// Between a mount and the alarm that would cut it off: a task that is cancelled may have awoken already.
+private final class AlarmRace: Sendable {
+    private let isDecided = Atomic(false)
+
+    /// - Returns: true to the first caller only.
+    func isFirst() -> Bool { !isDecided.exchange(true, ordering: .acquiringAndReleasing) }
 }

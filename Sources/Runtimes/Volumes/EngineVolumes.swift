@@ -49,7 +49,9 @@ struct EngineVolumes: Sendable {
                 switch volume.source {
                 case .host(let path): hosts.storage(of: path)
                 case .named: []
-                case .bucket(let claim): ["bucket " + claim.endpoint]
+                // By the operator's entry: a caller may spell an endpoint, or choose a host below one, in any number of ways.
+                case .bucket(let claim):
+                    [StoragePlaces.buckets, "bucket " + (endpoints.entry(for: claim.endpoint) ?? "")]
                 }
             })
     }

@@ -1,11 +1,13 @@
 import Synchronization
 import System
 
-/// How many threads wait for one storage: an allowed folder of the machine, or an endpoint of buckets. One that does not answer
-/// keeps those, and no other's.
+/// How many threads wait for one storage: an allowed folder of the machine, or an entry of the list of buckets' endpoints. One that
+/// does not answer keeps those, and no other's.
 final class StoragePlaces: Sendable {
     /// Of one storage.
     static let most = 4
+    /// Stands for all buckets together, which leave threads to the folders of the machine, whatever buckets do.
+    static let buckets = "buckets", mostBuckets = 8
 
     private let taken = Mutex<[String: Int]>([:])
     private let waiters = Waiters()
@@ -35,11 +37,13 @@ final class StoragePlaces: Sendable {
 
     private func isTaken(_ storages: Set<String>) -> Bool {
         taken.withLock { taken in
-            guard storages.allSatisfy({ taken[$0, default: 0] < Self.most }) else { return false }
+            guard storages.allSatisfy({ taken[$0, default: 0] < Self.limit(of: $0) }) else { return false }
             for storage in storages { taken[storage, default: 0] += 1 }
             return true
         }
     }
+
+    private static func limit(of storage: String) -> Int { storage == buckets ? mostBuckets : most }
 
     private func giveBack(_ storages: Set<String>) {
         taken.withLock { taken in

@@ -89,6 +89,20 @@ struct HungStorageTests {
         try await threads.check(["silent", "other"]) { () throws(RuntimeError) in }
     }
 
+    @Test func `all buckets together leave threads to the folders of the machine`() async {
+        let places = StoragePlaces(), limit = Duration.milliseconds(20)
+        var taken: [StoragePlaces.Place] = []
+        for number in 0...StoragePlaces.mostBuckets {
+            if let place = await places.take([StoragePlaces.buckets, "bucket \(number)"], within: limit) {
+                taken.append(place)
+            }
+        }
+        #expect(taken.count == StoragePlaces.mostBuckets)
+        let hasRoom = await places.take(["/srv"], within: limit) != nil
+        #expect(hasRoom)
+        withExtendedLifetime(taken) {}
+    }
+
     @Test func `who is called off does not wait for storage`() async throws {
         let threads = VolumeThreads(), hung = DispatchSemaphore(value: 0)
         let (begun, begin) = AsyncStream<Void>.makeStream()

@@ -147,6 +147,11 @@ import Testing
             "10.0.0.1:90000", "169.254.169.254", "[2001:db8::1]", "https://", "oss.example:", "x@oss.example",
             "oss.example.", "2001:db8::1:9000", "",
         ] { #expect(!known.allow(endpoint), "\(endpoint)") }
+        for (endpoint, entry) in [
+            ("https://OSS.example:443", "oss.example"), ("http://oss.example", "oss.example"),
+            ("a.b.amazonaws.com", ".amazonaws.com"), ("S3.amazonaws.com:80", ".amazonaws.com"),
+            ("10.0.0.1:9000", "10.0.0.1:9000"), ("mixed.example:80", "mixed.example"),
+        ] { #expect(known.entry(for: endpoint) == entry, "\(endpoint)") }
         #expect(!BucketEndpoints().allow("oss.example"))
         for wrong in ["", "*", "a/b", "*.*.x", "h:0", "h:x", ".x", "https://h/p"] {
             #expect(BucketEndpoints([wrong]) == nil, "\(wrong)")
