@@ -64,8 +64,15 @@ package final class SandboxTerminal: Sendable {
     private static func authorities() -> TLSConfiguration {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
+        // Read here: NIOSSL takes one folder at most, and none beside a file.
+        let inFolders = ClientTLS.authoritiesFolder.map { list in
+            AuthorityFolders.files(list).flatMap { (try? NIOSSLCertificate.fromPEMFile($0)) ?? [] }
+        }
         if let file = ClientTLS.authoritiesFile {
             configuration.trustRoots = .file(file)
+            if let inFolders { configuration.additionalTrustRoots = [.certificates(inFolders)] }
+        } else if let inFolders {
+            configuration.trustRoots = .certificates(inFolders)
         }
         return configuration
     }

@@ -89,7 +89,7 @@ private actor UploadPieces {
             state = .file
             return form.head
         case .file:
-            let piece = await reader.run { [source] in InputPiece.next(source.number) }
+            let piece = await reader.run { [source] in (try? InputPiece.next(source.number)) ?? [] }
             if !piece.isEmpty { return piece }
             state = .done
             return form.tail

@@ -58,11 +58,11 @@ struct ExecuteCommand: AsyncParsableCommand {
         while let line = try await lines.next() {
             switch output.take(line) {
             case .begun(let id) where takesInput && input == nil: input = Task { await Self.feed(id, execd) }
-            case .output(let bytes): try File.write(bytes, to: STDOUT_FILENO)
-            case .errors(let bytes): try File.write(bytes, to: STDERR_FILENO)
+            case .output(let bytes): try OutputPiece.write(bytes, to: STDOUT_FILENO)
+            case .errors(let bytes): try OutputPiece.write(bytes, to: STDERR_FILENO)
             case .ended(let status):
-                try File.write(output.rest.output, to: STDOUT_FILENO)
-                try File.write(output.rest.errors, to: STDERR_FILENO)
+                try OutputPiece.write(output.rest.output, to: STDOUT_FILENO)
+                try OutputPiece.write(output.rest.errors, to: STDERR_FILENO)
                 return status
             case .failed(let reason): throw ClientFailure(.refused, reason.isEmpty ? "the command did not run" : reason)
             case .begun, nil: break
@@ -75,7 +75,7 @@ struct ExecuteCommand: AsyncParsableCommand {
     private static func feed(_ id: String, _ execd: SandboxPort) async {
         let reader = WorkerPool(maxThreads: 1)
         while !Task.isCancelled {
-            let piece = await reader.run { InputPiece.next(STDIN_FILENO) }
+            let piece = await reader.run { (try? InputPiece.next(STDIN_FILENO)) ?? [] }
             let path = "/command/\(PercentEncoding.encode(id))/stdin" + (piece.isEmpty ? "?end=true" : "")
             let request = execd.request(
                 "POST", path, headers: [("Content-Type", "application/octet-stream")], body: .bytes(piece))
@@ -89,11 +89,40 @@ enum InputPiece {
     private static let most = 64 << 10
 
     /// - Returns: nothing at the end.
-    static func next(_ descriptor: CInt) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: most) { buffer, count in
-            var got: Int
-            repeat { got = read(descriptor, buffer.baseAddress, most) } while got < 0 && errno == EINTR
-            count = max(got, 0)
+    static func next(_ descriptor: CInt) throws(SystemCallError) -> [UInt8] {
+        var piece = [UInt8](repeating: 0, count: most)
+        while true {
+            let got = piece.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if got >= 0 { return Array(piece.prefix(got)) }
+            try SystemCallError.last.retry(descriptor, POLLIN)
         }
+    }
+}
+
+enum OutputPiece {
+    /// Writes all of it.
+    static func write(_ bytes: some Sequence<UInt8>, to descriptor: CInt) throws(SystemCallError) {
+        var rest = Array(bytes)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 {
+                try SystemCallError.last.retry(descriptor, POLLOUT)
+            } else {
+                // write(2) gives no reason for writing nothing.
+                guard count > 0 else { throw SystemCallError(code: EIO) }
+                rest = rest.dropFirst(count)
+            }
+        }
+    }
+}
+
+extension SystemCallError {
+    /// Waits until the call may be made again, also on what another program that shares it has made non-blocking.
+    /// - Throws: this error, where the call would only fail again.
+    fileprivate func retry(_ descriptor: CInt, _ event: CInt) throws(SystemCallError) {
+        if isInterruption { return }
+        guard code == EAGAIN else { throw self }
+        var ready = pollfd(fd: descriptor, events: Int16(event), revents: 0)
+        poll(&ready, 1, -1)
     }
 }

@@ -17,12 +17,17 @@ enum RawTerminal {
     }
 
     private static let endings = [SIGTERM, SIGHUP, SIGINT, SIGQUIT]
-    private static let faults = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV]
+    private static let faults = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS]
+    /// What else ends a program that does not await it.
+    private static let others = [
+        SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGXFSZ, SIGIO, SIGPWR,
+    ]
 
     // What handlers of signals may touch. Both are written before there is one.
     nonisolated(unsafe) private static var before = termios()
     nonisolated(unsafe) private static var raw = termios()
     private static let isRaw = Atomic(false)
+    private static let hasScreen = Atomic(false)
     private static let isEnding = Atomic(false)
     private static let wire = Atomic<CInt>(-1)
 
@@ -42,7 +47,8 @@ enum RawTerminal {
         let news = try listen()
         guard tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0 else { throw SystemCallError.last }
         isRaw.store(true, ordering: .sequentiallyConsistent)
-        defer { restore() }
+        hasScreen.store(isScreen, ordering: .sequentiallyConsistent)
+        defer { leave() }
         return try await body(news)
     }
 
@@ -50,6 +56,28 @@ enum RawTerminal {
     private static func restore() {
         guard isRaw.exchange(false, ordering: .sequentiallyConsistent) else { return }
         tcsetattr(STDIN_FILENO, TCSANOW, &before)
+    }
+
+    private static var isScreen: Bool {
+        let kind = getenv("TERM").map { String(cString: $0) } ?? ""
+        return isatty(STDOUT_FILENO) == 1 && !kind.isEmpty && kind != "dumb"
+    }
+
+    /// Puts the screen back, too: an editor in the sandbox that was cut off has not done so. Also called by handlers of signals.
+    private static func leave() {
+        restore()
+        guard hasScreen.exchange(false, ordering: .sequentiallyConsistent) else { return }
+        // Where the output is stopped nothing is waited for.
+        var screen = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+        guard poll(&screen, 1, 200) == 1 else { return }
+        // Each does nothing where it is so already. Leaving the other screen takes the cursor to where it was saved, so it is
+        // saved before; then keys, the cursor, the mouse, focus, paste, attributes.
+        let text: StaticString = """
+            \u{1b}7\u{1b}[?1049l\u{1b}[?1l\u{1b}>\u{1b}[?25h\
+            \u{1b}[?9l\u{1b}[?1000l\u{1b}[?1002l\u{1b}[?1003l\u{1b}[?1005l\u{1b}[?1006l\u{1b}[?1015l\
+            \u{1b}[?1004l\u{1b}[?2004l\u{1b}[0m
+            """
+        write(STDOUT_FILENO, text.utf8Start, text.utf8CodeUnitCount)
     }
 
     private static func listen() throws(SystemCallError) -> AsyncStream<News> {
@@ -67,9 +95,10 @@ enum RawTerminal {
         // Made before a handler looks at them.
         isRaw.store(false, ordering: .sequentiallyConsistent)
         isEnding.store(false, ordering: .sequentiallyConsistent)
+        hasScreen.store(false, ordering: .sequentiallyConsistent)
         signal(SIGWINCH) { RawTerminal.tell($0) }
         for number in endings { signal(number) { RawTerminal.end($0) } }
-        for number in faults { signal(number) { RawTerminal.die($0) } }
+        for number in faults + others { signal(number) { RawTerminal.die($0) } }
         signal(SIGTSTP) { _ in
             let wasRaw = RawTerminal.isRaw.load(ordering: .sequentiallyConsistent)
             RawTerminal.restore()
@@ -95,7 +124,7 @@ enum RawTerminal {
     }
 
     private static func die(_ number: CInt) {
-        restore()
+        leave()
         signal(number, SIG_DFL)
         raise(number)
     }

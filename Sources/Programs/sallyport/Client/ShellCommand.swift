@@ -61,18 +61,21 @@ struct ShellCommand: AsyncParsableCommand {
     /// - Returns: the exit status.
     private static func join(_ terminal: SandboxTerminal, _ news: AsyncStream<RawTerminal.News>) async throws -> Int32 {
         let (ends, end) = AsyncStream<Result<Int32, any Error>>.makeStream()
+        let isShown = isatty(STDOUT_FILENO) == 1
         let tasks = [
             Task {
                 do {
                     let status = try await terminal.follow { event in
-                        if case .output(let bytes) = event { try File.write(bytes, to: STDOUT_FILENO) }
+                        if case .output(let bytes) = event { try OutputPiece.write(bytes, to: STDOUT_FILENO) }
                     }
                     end.yield(.success(status))
+                } catch let error as SystemCallError where isShown && error.code == EIO {
+                    end.yield(.success(hungUp))
                 } catch { end.yield(.failure(error)) }
             },
             Task {
                 do {
-                    if try await type(at: terminal) { end.yield(.success(0)) }
+                    if let status = try await type(at: terminal) { end.yield(.success(status)) }
                 } catch { end.yield(.failure(error)) }
             },
             Task {
@@ -89,12 +92,15 @@ struct ShellCommand: AsyncParsableCommand {
         return 0
     }
 
+    /// The terminal itself is gone, whether or not a signal has come of it.
+    private static let hungUp = 128 + SIGHUP
+
     /// What may wait to be sent, in bytes; execd never lets as much wait.
     private static let mostWaiting = 4 << 20
 
     /// Reads on while what was typed before is sent, so that the way out is seen when nothing is taken any more.
-    /// - Returns: whether it ends the connection.
-    private static func type(at terminal: SandboxTerminal) async throws -> Bool {
+    /// - Returns: the exit status, where it ends the connection.
+    private static func type(at terminal: SandboxTerminal) async throws -> Int32? {
         let (pieces, sender) = AsyncStream<[UInt8]>.makeStream()
         let waiting = Mutex(0)
         let sending = Task {
@@ -108,11 +114,17 @@ struct ShellCommand: AsyncParsableCommand {
         let reader = WorkerPool(maxThreads: 1)
         var input = EscapedInput()
         while !Task.isCancelled {
-            let typed = await reader.run { InputPiece.next(STDIN_FILENO) }
-            // The terminal itself is gone.
-            guard !typed.isEmpty else { return true }
+            let typed: [UInt8]
+            do throws(SystemCallError) {
+                typed = try await reader.run { () throws(SystemCallError) in try InputPiece.next(STDIN_FILENO) }
+            } catch {
+                guard error.code == EIO else { throw error }
+                return hungUp
+            }
+            // A raw terminal has no other end.
+            guard !typed.isEmpty else { return hungUp }
             let piece = input.take(typed)
-            if piece.leaves { return true }
+            if piece.leaves { return 0 }
             let isTooMuch = waiting.withLock { waiting in
                 waiting += piece.bytes.count
                 return waiting > mostWaiting
@@ -120,6 +132,6 @@ struct ShellCommand: AsyncParsableCommand {
             guard !isTooMuch else { throw ClientFailure(.unreachable, "the sandbox takes no input any more") }
             sender.yield(piece.bytes)
         }
-        return false
+        return nil
     }
 }
