@@ -1,3 +1,4 @@
+import NIOHTTP1
 import Runtimes
 import Synchronization
 
@@ -12,20 +13,46 @@ final class ImagePulls: Sendable {
         var credentials: RegistryCredentials?
     }
 
-    private let waiting = Mutex<[Wanted: [AsyncStream<Outcome?>.Continuation]]>([:])
+    private struct State {
+        /// Who waits, by numbers. A pull that runs has its entry, though nobody may wait for it any more.
+        var pulls: [Wanted: [UInt64: AsyncStream<Outcome?>.Continuation]] = [:]
+        var last: UInt64 = 0
+    }
+
+    /// How many may wait for one pull.
+    static let mostWaiters = 256
+
+    private let state = Mutex(State())
 
     /// Waits for a pull; `begin` is called where there is none yet, and says whether it may run, which `end` follows.
+    /// - Returns: the waiter's number, for `leave`.
+    /// - Throws: 429, where neither another pull nor another waiter has a place.
     func join(
         _ wanted: Wanted, _ waiter: AsyncStream<Outcome?>.Continuation, begin: () -> Bool
-    ) -> Bool {
-        waiting.withLock { waiting in
-            guard waiting[wanted] != nil || begin() else { return false }
-            waiting[wanted, default: []].append(waiter)
-            return true
+    ) throws(APIError) -> UInt64 {
+        try state.withLock { state throws(APIError) in
+            if let waiters = state.pulls[wanted] {
+                guard waiters.count < Self.mostWaiters else {
+                    throw APIError(
+                        .tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED",
+                        "\(Self.mostWaiters) requests wait for this image already: try again in a moment")
+                }
+            } else {
+                guard begin() else { throw .queueFull }
+            }
+            state.last += 1
+            state.pulls[wanted, default: [:]][state.last] = waiter
+            return state.last
         }
     }
 
+    /// Waits no longer; the pull goes on.
+    func leave(_ wanted: Wanted, _ number: UInt64) {
+        state.withLock { state in _ = state.pulls[wanted]?.removeValue(forKey: number) }
+    }
+
     func end(_ wanted: Wanted, _ outcome: Outcome) {
-        for waiter in waiting.withLock({ $0.removeValue(forKey: wanted) }) ?? [] { waiter.yield(outcome) }
+        let waiters = state.withLock { $0.pulls.removeValue(forKey: wanted) } ?? [:]
+        for waiter in waiters.values { waiter.yield(outcome) }
     }
 }

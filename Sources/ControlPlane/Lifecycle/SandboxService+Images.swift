@@ -9,7 +9,7 @@ extension SandboxService {
     func pull(_ request: PullRequest, owner: String?) async throws(APIError) -> KeptImage? {
         let wanted = ImagePulls.Wanted(owner: owner, image: request.image, credentials: request.credentials)
         let (outcomes, outcome) = AsyncStream<ImagePulls.Outcome?>.makeStream()
-        let hasPlace = pulls.join(wanted, outcome) {
+        let number = try pulls.join(wanted, outcome) {
             let place = "image-" + Sandbox.identifier()
             guard queue.enter(place, of: owner) else { return false }
             Task {
@@ -19,7 +19,7 @@ extension SandboxService {
             }
             return true
         }
-        guard hasPlace else { throw .queueFull }
+        defer { pulls.leave(wanted, number) }
         let clock = Task {
             try await Task.sleep(for: patience)
             outcome.yield(nil)

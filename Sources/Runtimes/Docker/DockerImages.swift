@@ -99,6 +99,9 @@ final class DockerImages: Sendable {
         return told
     }
 
+    /// Whether everybody may have it.
+    func isOpen(_ image: EngineImage) -> Bool { privates.isOpen(image.id) }
+
     /// - Parameter name: any that the engine knows, of this server's own.
     func find(_ name: String) async throws(EngineFailure) -> EngineImage? {
         try await engine.find(EngineCall("GET", "images", name, "json"))

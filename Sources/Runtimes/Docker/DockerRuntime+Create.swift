@@ -183,9 +183,10 @@ extension DockerRuntime {
         _ reference: String, _ credentials: RegistryCredentials?, for caller: String?
     ) async throws(RuntimeError) -> KeptImage {
         let image = try await images.image(reference, credentials, for: caller)
+        // The engine's id is no digest of a manifest. Credentials that nobody has checked make no image private.
         return KeptImage(
-            reference: (try? ImageReference(reference).description) ?? reference, digest: image.id,
-            access: credentials == nil ? .open : .restricted, isUsed: nil)
+            reference: (try? ImageReference(reference).description) ?? reference, digest: "",
+            access: images.isOpen(image) ? .open : .restricted, isUsed: nil)
     }
 
     private func image(of source: SandboxSource, for caller: String?) async throws(RuntimeError) -> EngineImage {

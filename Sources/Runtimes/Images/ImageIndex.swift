@@ -100,9 +100,10 @@ final class ImageIndex: Sendable {
                 throw .notFound(reference.familiar)
             }
             let root = entry.image.root
-            guard entry.access != .local, !entries.values.contains(where: { $0.image.root == root }) else { return nil }
+            guard entry.access != .local else { return nil }
+            // Nobody knows by which of its names a sandbox stands on it.
             guard !folders.isUsed(root) else { throw .inUse(reference.familiar) }
-            return folders.hide(root)
+            return entries.values.contains { $0.image.root == root } ? nil : folders.hide(root)
         }
         if let hidden { folders.leftovers.take(files: hidden) }
     }

@@ -11,7 +11,7 @@ package struct KeptImage: Hashable, Sendable {
 
     /// Canonical.
     package var reference: String
-    /// Of its manifest for this machine; empty for a folder.
+    /// Of its manifest for this machine; empty for a folder, and for what an engine keeps.
     package var digest: String
     package var access: Access
     /// Whether sandboxes or snapshots stand on its files; nil where that is not known.
