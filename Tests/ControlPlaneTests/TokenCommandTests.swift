@@ -33,6 +33,14 @@ import Testing
         #expect(try mint("--epoch", "0.0", "--form", "wildcard") == "my-sandbox-8080-x2qxvk-zaeze5t7z3bya\n")
     }
 
+    @Test func `a span in the place of a moment is told what is wanted`() throws {
+        let common = ["mint", "--keys", keys, "--sandbox", "a", "--port", "80", "--epoch", "0.0"]
+        for text in ["1h", "soon", "-1"] {
+            let answer = try sallyport(common + ["--expires=\(text)"])
+            #expect(answer.status == 64 && answer.errors.contains("it is seconds since 1970, such as"))
+        }
+    }
+
     @Test func `verify says why not, without the key`() throws {
         let token = "my-sandbox-8080-x2qxvk-mllt42hugv4xno2ucijfarubkaa"
         let good = try sallyport(["verify", "--keys", keys, "--epoch", "0.0", token])

@@ -51,8 +51,11 @@ final class KernelSocket: Sendable {
                     let upgrade = NIOTypedHTTPClientUpgradeConfiguration(
                         upgradeRequestHead: head, upgraders: [upgrader],
                         notUpgradingCompletionHandler: { $0.eventLoop.makeSucceededFuture(false) })
+                    var configuration = NIOUpgradableHTTPClientPipelineConfiguration(upgradeConfiguration: upgrade)
+                    // What comes together with the server's answer is the first of the messages.
+                    configuration.leftOverBytesStrategy = .forwardBytes
                     let negotiation = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
-                        configuration: .init(upgradeConfiguration: upgrade))
+                        configuration: configuration)
                     let deadline = channel.eventLoop.scheduleTask(in: patience) { channel.close(promise: nil) }
                     negotiation.whenComplete { _ in deadline.cancel() }
                     return negotiation.map { (channel, $0) }

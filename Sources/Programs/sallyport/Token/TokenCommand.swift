@@ -81,7 +81,7 @@ struct MintToken: AsyncParsableCommand {
     @Option(help: "1 or 2.") var version = 2
     @Option(help: "The sandbox's id.") var sandbox: String
     @Option(help: "The port, 1 to 65535.") var port: Int
-    @Option(help: "Until when, in seconds since 1970.") var expires: UInt64
+    @Option(help: "Until when, in seconds since 1970.", transform: MintToken.moment) var expires: UInt64
     @Option(name: .customLong("form"), help: "header, uri or wildcard.") var place = TokenPlace.header
     @Option(help: "The sandbox's epoch; else what the server's store says. Version 2 only.") var epoch: String?
     @Flag(help: "Valid for one use. Version 2, header or uri only, as are the following options.") var once = false
@@ -89,6 +89,14 @@ struct MintToken: AsyncParsableCommand {
     var methods: String?
     @Option(help: "Only for this path and what is below it.") var path: String?
     @Option(help: "Whom it is for: passed to the sandbox, no secret.") var label: String?
+
+    private static let moments = "it is seconds since 1970, such as $(($(date +%s) + 3600)) for an hour from now"
+
+    /// A span, as other options take, is refused with what is wanted in its place.
+    @Sendable private static func moment(_ text: String) throws -> UInt64 {
+        guard let seconds = UInt64(text) else { throw ValidationError(moments) }
+        return seconds
+    }
 
     private func scope() throws -> RouteScope {
         let list = methods.map { RouteScope.Methods($0) }
@@ -105,9 +113,7 @@ struct MintToken: AsyncParsableCommand {
             }
         } catch let error as RouteScopeError { throw ValidationError("--\(error)") }
         guard expires > SystemClock.wallSeconds() else {
-            throw ValidationError(
-                "--expires \(expires) is in the past: it is seconds since 1970, such as $(($(date +%s) + 3600)) for an hour from now"
-            )
+            throw ValidationError("--expires \(expires) is in the past: \(Self.moments)")
         }
         guard Route.isSandboxID(sandbox) else {
             throw ValidationError("--sandbox is letters, digits, dashes and underscores, 128 at most")
