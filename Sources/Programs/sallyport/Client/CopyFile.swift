@@ -51,7 +51,7 @@ struct CopyFile: AsyncParsableCommand {
         let length = source.size.map { form.head.count + $0 + form.tail.count }
         let request = execd.request(
             "POST", "/files/upload", headers: [("Content-Type", form.contentType)],
-            body: .stream(length: length) { await pieces.next() })
+            body: .stream(length: length) { try await pieces.next() })
         let answer = try await api.stream(request)
         while try await answer.body.next() != nil {}
     }
@@ -83,13 +83,16 @@ private actor UploadPieces {
         self.source = source
     }
 
-    func next() async -> [UInt8]? {
+    /// - Throws: what cannot be read on: a part of a file is no copy.
+    func next() async throws -> [UInt8]? {
         switch state {
         case .head:
             state = .file
             return form.head
         case .file:
-            let piece = await reader.run { [source] in (try? InputPiece.next(source.number)) ?? [] }
+            let piece = try await reader.run { [source] () throws(SystemCallError) in
+                try InputPiece.next(source.number)
+            }
             if !piece.isEmpty { return piece }
             state = .done
             return form.tail
