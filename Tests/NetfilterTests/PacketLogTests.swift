@@ -116,12 +116,17 @@ import Testing
         #expect(LoggedPacket.parse(whole) == [LoggedPacket(prefix: "why", bytes: [1, 2, 3])])
         // A frame's link header is not the packet's.
         let receiver = [UInt8](repeating: 2, count: 12)
-        for (frame, packet) in [
-            (receiver + [0x08, 0x00, 0x45, 1], [0x45, 1]), (receiver + [0x86, 0xdd], []),
-            (receiver + [0x81, 0x00, 0x00, 0x07, 0x08, 0x00, 0x45], [0x45]), ([0x45, 2, 3], [0x45, 2, 3]),
-            (receiver + [0x88, 0xb5, 1], receiver + [0x88, 0xb5, 1]), ([], []),
-        ] as [([UInt8], [UInt8])] {
-            #expect(LoggedPacket.withoutLinkHeader(frame) == packet)
+        for (kind, frame, packet) in [
+            (nil, receiver + [0x08, 0x00, 0x45, 1], [0x45, 1]), (0x86dd, receiver + [0x86, 0xdd], []),
+            (0x8100, receiver + [0x81, 0x00, 0x00, 0x07, 0x08, 0x00, 0x45], [0x45]),
+            (0x0800, [0x45, 2, 3], [0x45, 2, 3]), (0x86dd, [0x45, 2, 3], []), (nil, [0x45, 2, 3], []),
+            (0x88b5, receiver + [0x88, 0xb5, 1], []), (0x0800, receiver + [0x88, 0xb5, 1], []),
+            // What its receiver reads, whatever its sender told the kernel.
+            (0x88b5, receiver + [0x08, 0x00, 0x45], [0x45]),
+            // ARP, whose own kind of protocol stands where a tagged frame's would.
+            (nil, receiver + [0x08, 0x06, 0x00, 0x01, 0x08, 0x00, 0x45], []), (0x0800, [], []),
+        ] as [(UInt16?, [UInt8], [UInt8])] {
+            #expect(LoggedPacket.withoutLinkHeader(frame, kind: kind) == packet)
         }
         #expect(LoggedPacket.parse(whole + whole).count == 2)
         for length in 0..<whole.count { #expect(LoggedPacket.parse(Array(whole[..<length])).isEmpty) }

@@ -119,8 +119,8 @@ import Testing
     @Test func `the mode stands among the rules, too, for clients that show nothing else`() throws {
         func decode(_ text: some StringProtocol) throws -> Policy { try Policy.decode(json: Array(text.utf8)) }
         let text =
-            #"{"defaultAction":"deny","egress":[{"action":"allow","target":"mode:observe"},"#
-            + #"{"action":"allow","target":"a.com"}],"mode":"observe"}"#
+            #"{"defaultAction":"deny","egress":[{"action":"allow","target":"a.com"},"#
+            + #"{"action":"allow","target":"mode:observe"}],"mode":"observe"}"#
         let policy = try decode(#"{"mode":"observe","egress":[{"action":"allow","target":"a.com"}]}"#)
         #expect(policy.ruleCount == 1 && String(decoding: policy.encodedJSON(), as: UTF8.self) == text)
         #expect(try decode(text) == policy)

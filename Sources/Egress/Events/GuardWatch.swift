@@ -1,6 +1,7 @@
 import FlowCheck
 import NetworkPolicy
 import Synchronization
+import System
 
 /// Reports of one guard: its events, and the names seen while its sandbox was observed.
 ///
@@ -13,6 +14,8 @@ final class GuardWatch: Sendable {
         /// When a budget was last reported, how often it refused since, and when last.
         var exceeded: [Budget: (told: UInt64, count: Int, last: UInt64)] = [:]
         var refusals = RefusalTallies()
+        /// Of outsiders, who must not be able to use up what there is for the sandbox's own packets.
+        var inbound = RefusalTallies(capacity: 16, rate: Rate(burst: 8, refill: 1, period: 30))
     }
 
     let log: EventLog
@@ -34,9 +37,10 @@ final class GuardWatch: Sendable {
 
     var observed: ObservedTraffic { state.withLock { $0.observed } }
 
-    /// Where an observed sandbox's connections go.
+    /// Where an observed sandbox's connections go. Those that nobody has answered are no use.
     func observed(_ flows: Set<LiveFlow>) {
-        state.withLock { state in for flow in flows { state.observed.insert(flow) } }
+        let used = flows.filter(\.isAnswered)
+        state.withLock { $0.observed.insert(used) }
     }
 
     func notes(of name: DomainName) -> [AnswerNotes.Note] { state.withLock { $0.notes.notes(of: name) } }
@@ -93,10 +97,14 @@ final class GuardWatch: Sendable {
     func packetsRefused(_ refusals: [PacketRefusal], omitted: Int) {
         let now = now()
         let (told, untold) = state.withLock { state in
-            let first = refusals.compactMap { state.refusals.add($0, now: now) }
-            state.refusals.omit(omitted)
+            let first = refusals.compactMap { refusal in
+                refusal.reason == .inbound
+                    ? state.inbound.add(refusal, now: now) : state.refusals.add(refusal, now: now)
+            }
+            let inbound = state.inbound.settle(now: now)
+            state.refusals.omit(omitted + (inbound.omitted ?? 0))
             let settled = state.refusals.settle(now: now)
-            return (first + settled.refusals, settled.omitted)
+            return (first + inbound.refusals + settled.refusals, settled.omitted)
         }
         for refusal in told { tell(.packetsRefused(refusal)) }
         if let untold { tell(.refusalsOmitted(untold)) }

@@ -10,19 +10,30 @@ struct ObservedTraffic: Sendable {
     /// Whether there was more than is kept.
     private(set) var isIncomplete = false
 
-    mutating func insert(_ name: DomainName) {
+    /// - Returns: whether there was room.
+    @discardableResult
+    mutating func insert(_ name: DomainName) -> Bool {
         guard names.count < Self.capacity || names.contains(name) else {
             isIncomplete = true
-            return
+            return false
         }
         names.insert(name)
+        return true
     }
 
-    mutating func insert(_ flow: LiveFlow) {
+    /// - Returns: whether there was room.
+    @discardableResult
+    mutating func insert(_ flow: LiveFlow) -> Bool {
         guard flows.count < Self.capacity || flows.contains(flow) else {
             isIncomplete = true
-            return
+            return false
         }
         flows.insert(flow)
+        return true
+    }
+
+    /// Until there is no more room: a table of connections may have far more than are kept.
+    mutating func insert(_ flows: Set<LiveFlow>) {
+        for flow in flows { guard insert(flow) else { return } }
     }
 }

@@ -8,11 +8,13 @@ extension EgressGuard {
     package func explain(_ question: PolicyQuestion) -> PolicyExplanation {
         let state = state.withLock { $0 }
         func answer(_ verdict: Verdict, _ name: DomainName? = nil) -> PolicyExplanation {
-            // Guardrails are enforced even while the sandbox is observed, names also where addresses are not judged.
+            // Guardrails and the operator's rules are enforced even while the sandbox is observed, rules for names also
+            // where addresses are not judged.
             let isJudged = settings.judgesAddresses || question.isAboutName
             let isEnforced =
                 switch verdict.reason {
-                case .guardrail, .operatorRule: true
+                case .guardrail: true
+                case .operatorRule: isJudged
                 default: !state.isObserving && isJudged
                 }
             return PolicyExplanation(
@@ -23,10 +25,16 @@ extension EgressGuard {
         if question.scope.leadsToFilter {
             return answer(Verdict(action: .allow, reason: .guardrail("port 53 leads to the DNS filter")))
         }
+        func isOwn(_ address: IPAddress) -> Bool { address.isLoopback || ownAddresses.contains(address) }
+        if case .address(let address) = question.target, let reserved = settings.reserved,
+            reserved.contains(address, question.scope, isOwn: isOwn(address))
+        {
+            return answer(Verdict(action: .deny, reason: .guardrail("only the guard may use this port")))
+        }
         switch question.target {
         case .name(let name) where question.scope.isUnstated: return answer(state.evaluator.evaluate(name))
         case .name(let name): return answer(state.evaluator.evaluate(name, question.scope))
-        case .address(let address) where address.isLoopback || ownAddresses.contains(address):
+        case .address(let address) where isOwn(address):
             return answer(Verdict(action: .allow, reason: .guardrail("it is the sandbox's own address")))
         case .address(let address) where state.ruleset.protected.contains(address):
             return answer(ProtectedAddresses.verdict)

@@ -24,14 +24,20 @@ extension EgressGuard {
         let now: Set<LiveFlow>? = try? kernel.liveFlows()
         let state = state.withLock { $0 }
         if state.isObserving, let now { watch.observed(now) }
-        let observed = watch.observed, flows = observed.flows.union(now ?? [])
-        let use = SandboxUse(
-            names: observed.names.union(state.learned.entries.values.flatMap(\.names.keys)),
-            flows: flows.filter { !state.ruleset.protected.contains($0.address) },
-            resolved: Dictionary(
-                flows.map { ($0.address, state.learned.entries[$0.address].map { Array($0.names.keys) } ?? []) },
-                uniquingKeysWith: { first, _ in first }),
+        // The sandbox makes as many connections and asks for as many names as it likes: all of it is bounded.
+        var observed = watch.observed
+        observed.insert((now ?? []).filter(\.isAnswered))
+        addresses: for entry in state.learned.entries.values {
+            for name in entry.names.keys { guard observed.insert(name) else { break addresses } }
+        }
+        var use = SandboxUse(
+            names: observed.names, flows: observed.flows.filter { !state.ruleset.protected.contains($0.address) },
             isIncomplete: observed.isIncomplete || now == nil)
+        for flow in use.flows where use.resolved[flow.address] == nil {
+            let names = state.learned.entries[flow.address]?.names ?? [:]
+            use.resolved[flow.address] = Array(names.keys.prefix(SandboxUse.namesOfAddress))
+            if names.count > SandboxUse.namesOfAddress { use.isIncomplete = true }
+        }
         return PolicySuggestion(
             use, state.evaluator.policy, operatorRules: state.evaluator.operatorRules, filter: settings.filter,
             maxRules: settings.maxRules)

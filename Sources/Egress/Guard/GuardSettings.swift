@@ -23,6 +23,8 @@ package struct GuardSettings: Sendable {
     let uncheckedPorts: PortMap<Bool>
     /// Whether the kernel closes addresses: not where names alone are filtered.
     package var judgesAddresses = true
+    /// Nil where the guard has a namespace of its own.
+    package var reserved: ReservedTraffic?
     /// Events kept for each sandbox; about 50 KiB if all have long names.
     var eventsKept = 256
     /// Whole seconds of a monotonic clock.

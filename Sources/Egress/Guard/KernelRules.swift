@@ -54,6 +54,8 @@ package protocol KernelRules: AnyObject, Sendable {
 package struct LiveFlow: Hashable, Sendable {
     var address: IPAddress
     var traffic: Traffic
+    /// Whether anything came back. Who only tries an address does not use it.
+    var isAnswered = true
 }
 
 extension KernelRules {

@@ -64,11 +64,13 @@ package final class NamespaceRules: KernelRules {
     package func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
         try counted(.staticApply) { () throws(EgressError) in
             let devices = packetDevices.withLock { $0 }
-            let tables = Set([SandboxRuleset.table] + (devices.isEmpty ? [] : [PacketRules.table]))
-            try refusals.replacing(tables) { () throws(EgressError) in
-                if !devices.isEmpty {
+            // One commit each: if the second one fails, the first one's counters have begun anew nevertheless.
+            if !devices.isEmpty {
+                try refusals.replacing([PacketRules.table]) { () throws(EgressError) in
                     try commit(PacketRules.install(devices: devices, reporting: refusals.packetReporting))
                 }
+            }
+            try refusals.replacing([SandboxRuleset.table]) { () throws(EgressError) in
                 let all = RulesetTransactions.install(ruleset, learned: learned, reporting: refusals.reporting)
                 try commit(all, isWhole: true)
             }
@@ -141,7 +143,7 @@ package final class NamespaceRules: KernelRules {
                 !own.contains($0.destination) && !$0.replySource.isLoopback
                     && !spared.contains(UpstreamAddress(address: $0.destination, port: $0.destinationPort))
             }
-            return Set(flows.map { LiveFlow(address: $0.destination, traffic: $0.traffic) })
+            return Set(flows.map { LiveFlow(address: $0.destination, traffic: $0.traffic, isAnswered: $0.isAnswered) })
         }
     }
 

@@ -68,7 +68,7 @@ struct UsedTraffic: Hashable, Sendable {
     var scopes: [TrafficScope] {
         if mayBeAny { return [.unstated] }
         // No rule states a protocol by its number.
-        if seen.contains(.other) { return [Self.scope(.any)] }
+        if seen.contains(.other) { return Self.scopes(.any) }
         var tcp: Set<UInt16> = [], udp: Set<UInt16> = []
         for traffic in seen {
             switch traffic {
@@ -77,13 +77,13 @@ struct UsedTraffic: Hashable, Sendable {
             case .icmp, .other: break
             }
         }
-        let icmp = seen.contains(.icmp) ? [Self.scope(.icmp)] : []
-        if tcp == udp, !tcp.isEmpty { return [Self.scope(nil, tcp)] + icmp }
-        return (tcp.isEmpty ? [] : [Self.scope(.tcp, tcp)]) + (udp.isEmpty ? [] : [Self.scope(.udp, udp)]) + icmp
+        let icmp = seen.contains(.icmp) ? Self.scopes(.icmp) : []
+        if tcp == udp, !tcp.isEmpty { return Self.scopes(nil, tcp) + icmp }
+        return (tcp.isEmpty ? [] : Self.scopes(.tcp, tcp)) + (udp.isEmpty ? [] : Self.scopes(.udp, udp)) + icmp
     }
 
-    /// All ports where a rule cannot have so many.
-    private static func scope(_ transport: TrafficScope.Transport?, _ ports: Set<UInt16> = []) -> TrafficScope {
+    /// As many as it takes: a rule has so many ports at most.
+    private static func scopes(_ transport: TrafficScope.Transport?, _ ports: Set<UInt16> = []) -> [TrafficScope] {
         var ranges: [ClosedRange<UInt16>] = []
         for port in ports.sorted() where port > 0 {
             if let last = ranges.last, Int(last.upperBound) + 1 == Int(port) {
@@ -92,8 +92,12 @@ struct UsedTraffic: Hashable, Sendable {
                 ranges.append(port...port)
             }
         }
-        return (try? TrafficScope(transport: transport, ports: ranges))
-            ?? (try? TrafficScope(transport: transport, ports: [])) ?? .unstated
+        let most = TrafficScope.maximumPorts
+        // No range where the protocol has no ports.
+        return stride(from: 0, to: max(1, ranges.count), by: most).map { start in
+            let part = Array(ranges.dropFirst(start).prefix(most))
+            return (try? TrafficScope(transport: transport, ports: part)) ?? .unstated
+        }
     }
 }
 

@@ -4,6 +4,9 @@ import NetworkPolicy
 
 /// What a sandbox was seen to use.
 struct SandboxUse: Sendable {
+    /// More names of one address are not looked at.
+    static let namesOfAddress = 16
+
     /// Names that resolved.
     var names: Set<DomainName>
     /// Where connections went.
@@ -62,12 +65,11 @@ package struct PolicySuggestion: Hashable, Sendable {
         let names = Set(gaps.names.keys)
         var children: [DomainName: Int] = [:]
         for name in names { if let parent = name.parent { children[parent, default: 0] += 1 } }
-        let crowded = Set(children.filter { $0.value >= siblingsOfWildcard && mayBeWildcard($0.key) }.keys)
-        // The outermost crowded zone covers all below it.
-        let zones = crowded.filter { zone in !crowded.contains { zone.isSubdomain(of: $0) } }
+        let zones = Set(children.filter { $0.value >= siblingsOfWildcard && mayBeWildcard($0.key) }.keys)
         var targets: [Target: UsedTraffic] = [:]
         for (name, traffic) in gaps.names {
-            let zone = zones.first { name.isSubdomain(of: $0) }
+            // The outermost crowded zone covers all below it.
+            let zone = sequence(first: name, next: \.parent).dropFirst().filter { zones.contains($0) }.last
             targets[zone.map { .wildcard($0) } ?? .name(name), default: UsedTraffic()].join(traffic)
         }
         for (address, traffic) in gaps.addresses { targets[.address(CIDRBlock(address))] = traffic }

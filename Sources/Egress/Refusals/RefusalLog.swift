@@ -86,6 +86,7 @@ final class RefusalLog: Sendable {
 
     /// Carries out a change that makes tables anew, whose counters begin with zero: what the old ones have counted until then
     /// is told by the next read.
+    /// - Parameter change: one commit, which makes all of these tables anew or none.
     func replacing(_ tables: Set<String>, _ change: () throws(EgressError) -> Void) throws(EgressError) {
         try state.withLock { state throws(EgressError) in
             // A namespace that has just got its guard has nothing to tell.

@@ -13,7 +13,8 @@ struct RefusalKey: Hashable {
         self.reason = reason
         transport = header?.transport
         destination = header?.destination
-        port = header?.ports?.destination
+        // The sandbox's own ports, of which an outsider can try all.
+        port = reason == .inbound ? nil : header?.ports?.destination
     }
 }
 
@@ -28,17 +29,20 @@ struct RefusalTallies: Sendable {
 
     /// Seconds for which packets are counted before they are told.
     static let window = Sightings.repetition
-    /// Events of a sandbox: as many at once, and then one a second.
+    /// Events of a sandbox, unless another rate is given: as many at once, and then one a second.
     static let rate = Rate(burst: 64, refill: 1, period: 1)
 
     private let capacity: Int
     private var tallies: [RefusalKey: Tally] = [:]
-    private var limiter = RateLimiter(Self.rate, now: 0)
+    private var limiter: RateLimiter
     /// Packets of which no event tells.
     private var omitted = 0
     private var omittedTold: UInt64?
 
-    init(capacity: Int = 128) { self.capacity = capacity }
+    init(capacity: Int = 128, rate: Rate = Self.rate) {
+        self.capacity = capacity
+        limiter = RateLimiter(rate, now: 0)
+    }
 
     /// - Parameter now: seconds of a clock that never goes back.
     /// - Returns: what is to be told now.

@@ -87,6 +87,9 @@ package final class Sidecar: EgressController {
         outlets = (common.auditLog, common.denyWebhook)
         var settings = GuardSettings(common)
         settings.judgesAddresses = configuration.mode != .names
+        settings.reserved = ReservedTraffic(
+            apiPort: configuration.address.port, answersInside: configuration.answersInside,
+            upstreams: Set(dnsConfiguration.upstreams.map(\.endpoint)), resolver: DockerResolver.address)
         services = try GuardServices(dns: dnsConfiguration, flowCheck: configuration.flowCheck, mark: mark)
         tables = closed.tables
         let beside = RulesBeside()

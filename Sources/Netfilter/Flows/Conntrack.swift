@@ -18,6 +18,8 @@ public struct Flow: Hashable, Sendable {
     public var replySource: IPAddress
     /// The connection's mark (`ct mark`); 0 where it has none.
     public var mark: UInt32 = 0
+    /// Whether packets have gone both ways (IPS_SEEN_REPLY).
+    public var isAnswered = false
 }
 
 /// The conntrack table of the namespace in which this was opened (ctnetlink).
@@ -31,12 +33,15 @@ public final class Conntrack: Sendable {
     private enum Attribute {
         static let original: UInt16 = 1
         static let reply: UInt16 = 2
+        static let status: UInt16 = 3
         static let mark: UInt16 = 8
         static let identifier: UInt16 = 12
         static let zone: UInt16 = 18
         static let addresses: UInt16 = 1
         static let transport: UInt16 = 2
     }
+
+    private static let seenReply: UInt32 = 1 << 1
 
     public init() throws(NetfilterError) { socket = try NetlinkSocket(.netfilter) }
 
@@ -104,6 +109,9 @@ public final class Conntrack: Sendable {
             else { return nil }
             if let mark = attributes[Attribute.mark], mark.count == 4 {
                 flow.mark = UInt32(bigEndian: mark.number(at: 0, as: UInt32.self))
+            }
+            if let status = attributes[Attribute.status], status.count == 4 {
+                flow.isAnswered = UInt32(bigEndian: status.number(at: 0, as: UInt32.self)) & Self.seenReply != 0
             }
             return Entry(
                 flow: flow, original: Array(original), identifier: attributes[Attribute.identifier].map { Array($0) },

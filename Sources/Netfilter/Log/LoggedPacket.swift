@@ -2,14 +2,14 @@
 public struct LoggedPacket: Hashable, Sendable {
     /// The `prefix` of the rule.
     public var prefix: String
-    /// The packet from its IP header on, as many bytes of it as the rule asks for; a frame that is not IP from where it
-    /// begins.
+    /// The packet from its IP header on, as many bytes of it as the rule asks for; none of a frame that is not IP.
     public var bytes: [UInt8]
 
     public init(prefix: String, bytes: [UInt8]) { (self.prefix, self.bytes) = (prefix, bytes) }
 
     /// NFNL_SUBSYS_ULOG
     static let subsystem: UInt16 = 4 << 8
+    private static let headerAttribute: UInt16 = 1  // NFULA_PACKET_HDR, whose first two bytes are the protocol
     private static let prefixAttribute: UInt16 = 10  // NFULA_PREFIX
     private static let payloadAttribute: UInt16 = 9  // NFULA_PAYLOAD
     private static let netdev: UInt8 = 5  // NFPROTO_NETDEV
@@ -24,18 +24,30 @@ public struct LoggedPacket: Hashable, Sendable {
         self.init(
             prefix: String(decoding: prefix.prefix { $0 != 0 }, as: UTF8.self),
             bytes: attributes[Self.payloadAttribute].map(Array.init) ?? [])
-        if reply.payload.first == Self.netdev { bytes = Self.withoutLinkHeader(bytes) }
+        if reply.payload.first == Self.netdev {
+            let kind: UInt16? = attributes[Self.headerAttribute].flatMap { header in
+                header.count >= 2 ? UInt16(bigEndian: header.number(at: 0, as: UInt16.self)) : nil
+            }
+            bytes = Self.withoutLinkHeader(bytes, kind: kind)
+        }
     }
 
     /// A chain of a device sees frames with what the link puts in front: nothing, or an Ethernet header of 14 bytes, 18 with a
     /// VLAN's tag, which ends with the kind of what follows. Taken from the frame itself, as its receiver would.
-    static func withoutLinkHeader(_ frame: [UInt8]) -> [UInt8] {
-        let ipv4: [UInt8] = [0x08, 0x00], ipv6: [UInt8] = [0x86, 0xdd]
-        for length in [14, 18] where frame.count >= length {
-            let kind = Array(frame[length - 2..<length])
-            if kind == ipv4 || kind == ipv6 { return Array(frame[length...]) }
+    /// - Parameter kind: what the kernel takes the frame for, which is what its sender said: it counts only where there is
+    ///   no link header.
+    /// - Returns: nothing where it is not sure that an IP header follows: a link's addresses are not to be read as one.
+    static func withoutLinkHeader(_ frame: [UInt8], kind: UInt16?) -> [UInt8] {
+        let ipv4: UInt16 = 0x0800, ipv6: UInt16 = 0x86dd, tagged: [UInt16] = [0x8100, 0x88a8]
+        func word(endingAt end: Int) -> UInt16? {
+            frame.count >= end ? UInt16(frame[end - 2]) << 8 | UInt16(frame[end - 1]) : nil
         }
-        return frame
+        let outer = word(endingAt: 14)
+        let length = outer.map { tagged.contains($0) } == true ? 18 : 14
+        if let inner = word(endingAt: length), inner == ipv4 || inner == ipv6 { return Array(frame[length...]) }
+        // A link without a header.
+        guard let version = frame.first.map({ $0 >> 4 }) else { return [] }
+        return (kind == ipv4 && version == 4) || (kind == ipv6 && version == 6) ? frame : []
     }
 
     /// The packets in one datagram of the kernel.

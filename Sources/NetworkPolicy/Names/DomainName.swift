@@ -128,7 +128,7 @@ public struct DomainName: Hashable, Sendable {
     /// The name without its first label; nil for a single label.
     public var parent: DomainName? {
         let start = 1 + Int(wire[0])
-        return wire[start] == 0 ? nil : DomainName(canonical: Array(wire[start...]))
+        return start == wire.count || wire[start] == 0 ? nil : DomainName(canonical: Array(wire[start...]))
     }
 
     static func canonical(_ byte: UInt8) throws(DomainNameError) -> UInt8 {

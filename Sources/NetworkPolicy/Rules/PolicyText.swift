@@ -26,7 +26,6 @@ extension Policy {
         _ rules: some Sequence<Rule>, to text: inout [UInt8], _ form: PolicyForm, isObserved: Bool = false
     ) {
         text.append(UInt8(ascii: "["))
-        if isObserved { text += "{\"action\":\"allow\",\"target\":\"\(RuleDocument.observed)\"}".utf8 }
         // Consecutive rules of one preset so far. A complete run is written as the preset's name.
         var run: [Rule] = []
         for rule in rules {
@@ -47,6 +46,11 @@ extension Policy {
             append(preset: place, to: &text)
         }
         append(each: &run, to: &text)
+        // At the end, so that every rule has the place that explanations tell.
+        if isObserved {
+            separate(&text)
+            text += "{\"action\":\"allow\",\"target\":\"\(RuleDocument.observed)\"}".utf8
+        }
         text.append(UInt8(ascii: "]"))
     }
 

@@ -1,4 +1,5 @@
 import Addresses
+import DNSFilter
 import NetworkPolicy
 import Testing
 
@@ -43,13 +44,15 @@ import Testing
             ])
     }
 
-    @Test func `neighbouring ports become ranges, and more than a rule may have become all`() throws {
+    @Test func `neighbouring ports become ranges, and more than a rule may have become another rule`() throws {
         func rules(_ ports: [UInt16]) throws -> [String] {
             let flows = ports.map { ("198.51.100.1", Traffic.tcp(port: $0), ["a.example"]) }
             return PolicySuggestion(try use(["a.example"], flows)).policy.rules.map(\.description)
         }
         #expect(try rules([8001, 8000, 8002, 65535, 1]) == ["allow a.example:1,8000-8002,65535/tcp"])
-        #expect(try rules((1...65).map { $0 * 10 }) == ["allow tcp://a.example"])
+        let first = (1...64).map { "\($0 * 10)" }.joined(separator: ",")
+        #expect(
+            try rules((1...65).map { $0 * 10 }) == ["allow a.example:\(first)/tcp", "allow a.example:650/tcp"])
     }
 
     @Test func `what is in force stays as it is and in front, and what of it was not used is named`() throws {
@@ -158,6 +161,38 @@ import Testing
             scanned.insert(LiveFlow(address: try #require(IPAddress("198.51.100.1")), traffic: .tcp(port: port)))
         }
         #expect(scanned.flows.count == ObservedTraffic.capacity && scanned.isIncomplete)
+    }
+
+    @Test func `of more connections than are kept the first are taken, and nothing more is looked at`() throws {
+        let address = try #require(IPAddress("198.51.100.1"))
+        var observed = ObservedTraffic()
+        observed.insert(Set((UInt16(1)...5000).map { LiveFlow(address: address, traffic: .tcp(port: $0)) }))
+        #expect(observed.flows.count == ObservedTraffic.capacity && observed.isIncomplete)
+        let watch = GuardWatch(log: EventLog(sandbox: "s", capacity: 8, time: { 5 }), now: { 7 })
+        let used = LiveFlow(address: address, traffic: .tcp(port: 1))
+        watch.observed([used, LiveFlow(address: address, traffic: .tcp(port: 2), isAnswered: false)])
+        #expect(watch.observed.flows == [used], "nobody answered the other one")
+    }
+
+    @Test func `only the guard asks its policy API, its upstreams and Docker's resolver`() throws {
+        let reserved = ReservedTraffic(
+            apiPort: 18080, answersInside: true,
+            upstreams: [UpstreamAddress(address: try #require(IPAddress("127.0.0.1")), port: 5353)],
+            resolver: try #require(IPAddress("127.0.0.11")))
+        for (address, port, transport, isReserved) in [
+            ("10.0.0.2", 18080, .tcp, true), ("10.0.0.2", 18080, .udp, false), ("127.0.0.1", 18080, .tcp, false),
+            ("127.0.0.1", 5353, .udp, true), ("127.0.0.1", 80, .tcp, false), ("127.0.0.11", 40000, nil, true),
+        ] as [(String, UInt16, TrafficScope.Transport?, Bool)] {
+            let scope = try TrafficScope(transport: transport, ports: [port...port])
+            let found = reserved.contains(try #require(IPAddress(address)), scope, isOwn: true)
+            #expect(found == isReserved, "\(address) \(port)")
+        }
+        let scope = try TrafficScope(transport: .tcp, ports: [18080...18080])
+        let other = try #require(IPAddress("198.51.100.1"))
+        #expect(!reserved.contains(other, scope, isOwn: false))
+        // A query for a name passes.
+        let resolver = try #require(IPAddress("127.0.0.11"))
+        #expect(!reserved.contains(resolver, .unstated, isOwn: true))
     }
 
     @Test func `a question is one name or address, with a port and a protocol or without`() throws {

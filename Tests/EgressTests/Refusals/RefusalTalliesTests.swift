@@ -67,6 +67,16 @@ import Testing
         #expect(tallies.settle(now: 70).omitted == 13)
     }
 
+    @Test func `outsiders who scan the sandbox use up nothing of what tells of its own packets`() {
+        let log = EventLog(sandbox: "s", capacity: 256, time: { 5 })
+        let watch = GuardWatch(log: log, now: { 7 })
+        let scan = (1...200).map { refusal("10.99.0.\($0)", port: UInt16($0), reason: .inbound) }
+        watch.packetsRefused(scan + [refusal("10.99.0.1", port: 999, reason: .inbound), refusal()], omitted: 0)
+        let told = log.events(after: nil).events.map(\.event.kind)
+        #expect(told.contains(.packetsRefused(refusal())) && told.contains(.refusalsOmitted(192)))
+        #expect(told.count == 8 + 2)
+    }
+
     @Test func `an event of packets says five-tuple, reason, verdict and how many`() {
         let event = DecisionEvent(time: 0, kind: .packetsRefused(refusal(count: 3)))
         #expect(
