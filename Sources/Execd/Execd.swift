@@ -85,7 +85,7 @@ package enum Execd {
                 await ReadinessListener.start(environment, on: service.group)
                 return service
             } catch {
-                Bootstrap.complain("cannot listen on port \(options.port): \(error)")
+                Bootstrap.complain("\(error)")
                 exit(1)
             }
         }

@@ -110,13 +110,13 @@ struct Service: Sendable {
     private static func listen(_ server: HTTPServer, _ options: Options) async throws -> SocketAddress {
         let port = options.port
         if let listener = options.listener {
-            guard Glibc.listen(listener, 128) == 0 else { throw IOError(errnoCode: errno, reason: "listen") }
+            guard Glibc.listen(listener, 128) == 0 else { throw ListenError(place: "its socket", code: errno) }
             return try await server.start(on: .open(descriptor: listener))
         }
         do {
             // "::" accepts IPv4 as well.
             return try await server.start(on: .tcp(host: "::", port: port))
-        } catch let error as IOError where error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL {
+        } catch let error as ListenError where error.code == EAFNOSUPPORT || error.code == EADDRNOTAVAIL {
             return try await server.start(on: .tcp(host: "0.0.0.0", port: port))
         }
     }

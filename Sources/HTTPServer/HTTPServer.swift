@@ -46,6 +46,15 @@ package enum HTTPBind: Sendable {
     case unix(path: String, mode: mode_t)
     /// A socket that listens already, and stays open elsewhere when this server ends.
     case open(descriptor: CInt)
+
+    /// As people name it.
+    var place: String {
+        switch self {
+        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .unix(let path, _): path
+        case .open: "a socket of the supervisor's"
+        }
+    }
 }
 
 /// What a listener puts between its sockets and HTTP: TLS (module ServerTLS). Programs that serve without it do not
@@ -88,7 +97,7 @@ package final class HTTPServer: Sendable {
 
     /// Listens; may be called again for another address.
     /// - Returns: the address bound, with the port that the kernel chose where 0 was asked for.
-    /// - Throws: `IOError` (EADDRINUSE, EACCES …) when the address cannot be bound.
+    /// - Throws: `ListenError` when the address cannot be bound.
     ///
     /// - Parameter security: of this listener; nil for none.
     @discardableResult
@@ -107,6 +116,12 @@ package final class HTTPServer: Sendable {
 
     private func listen(
         on bind: HTTPBind, _ security: (any ConnectionSecurity)?
+    ) -> EventLoopFuture<any Channel> {
+        ListenError.translating(bound(bind, security), of: bind.place)
+    }
+
+    private func bound(
+        _ bind: HTTPBind, _ security: (any ConnectionSecurity)?
     ) -> EventLoopFuture<any Channel> {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Int32(limits.backlog))

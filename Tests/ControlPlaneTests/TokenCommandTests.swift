@@ -39,6 +39,8 @@ import Testing
             let answer = try sallyport(common + ["--expires=\(text)"])
             #expect(answer.status == 64 && answer.errors.contains("it is seconds since 1970, such as"))
         }
+        let dead = try sallyport(common + ["--expires=1000"])
+        #expect(dead.status == 64 && dead.errors.contains("--expires 1000 is in the past"))
     }
 
     @Test func `verify says why not, without the key`() throws {
@@ -64,6 +66,9 @@ import Testing
         #expect(try sallyport(["verify", "--keys", keys, "--epoch", "7.1", token]).status == 0)
         let once = try sallyport(common + ["--once", "--form", "uri"]).output.dropLast()
         #expect(try sallyport(["inspect", String(once)]).output.contains("use      once"))
+        // Whether it has been used, gateways alone know.
+        let use = try sallyport(["verify", "--keys", keys, "--epoch", "7.1", String(once)])
+        #expect(use.status == 0 && use.output.contains("for one use: a gateway refuses it once it has been used"))
         for wrong in [
             ["--once", "--form", "wildcard"], ["--once", "--version", "1"], ["--methods", "BREW"], ["--path", "a"],
         ] { #expect(try sallyport(common + wrong).status != 0, "\(wrong)") }

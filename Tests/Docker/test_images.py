@@ -115,17 +115,17 @@ def test_a_gateway_without_a_directory_is_not_healthy(containers, made, tmp_path
 
 # What starts them
 
-UNITS = {name: ROOT / f"deploy/systemd/{name}.service" for name in ("sallyport", "sallyport-ingress")}
+UNITS = {name: ROOT / f"deploy/systemd/{name}.service" for name in ("sallyport", "sallyport-guard", "sallyport-ingress")}
 
 
-@pytest.mark.parametrize("name, most", [("sallyport", 88), ("sallyport-ingress", 15)])
+@pytest.mark.parametrize("name, most", [("sallyport", 88), ("sallyport-guard", 60), ("sallyport-ingress", 15)])
 def test_a_unit_is_understood_and_exposes_no_more_than_it_must(name, most, tmp_path):
     """In tenths, as systemd counts; the server makes containers, and shares its mounts with the next."""
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     unit = tmp_path / f"{name}.service"
-    unit.write_text(UNITS[name].read_text().replace(f"/usr/bin/{name}", str(program)))
+    unit.write_text(re.sub(r"/usr/bin/sallyport[\w-]*", str(program), UNITS[name].read_text()))
     verified = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
     assert verified.returncode == 0 and name not in verified.stderr, verified.stderr
     judged = subprocess.run(["systemd-analyze", "security", "--offline=true", f"--threshold={most}", unit],

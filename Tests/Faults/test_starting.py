@@ -1,12 +1,13 @@
 """A server that cannot start says why, ends, and harms nobody."""
 
+import os
 import shutil
 import socket
 import subprocess
 
 import httpx
 import pytest
-from support.server import BINARY, AllInOneServer, complaint, deny_but
+from support.server import BINARY, EXECD, AllInOneServer, complaint, deny_but
 from support.inside import fetches, resolves, say
 from support.waiting import eventually
 
@@ -45,6 +46,26 @@ def test_a_port_that_is_taken_is_named_with_the_key_to_change(stopped, which):
         taken.listen()
         text = failure(stopped)
     assert f"127.0.0.1:{port}" in text and "port" in text and "in use" in text.lower()
+
+
+def test_whatever_cannot_listen_says_so_in_words(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        guard = tmp_path / "guard.toml"
+        guard.write_text(f'[egress]\nmetrics_listen = "127.0.0.1:{port}"\n[local]\nstate_dir = "{tmp_path}/s"\nrun_dir = "{tmp_path}/r"\n')
+        folder = os.path.dirname(BINARY)
+        for words in (
+            [BINARY, "guard", "--config", str(guard)],
+            [BINARY, "ingress", "--host", "127.0.0.1", "--port", str(port), "--state-directory", str(tmp_path)],
+            [f"{folder}/sallyport-ingress", "--host", "127.0.0.1", "--port", str(port), "--directory", "127.0.0.1:1"],
+            [EXECD, "--port", str(port)],
+        ):
+            ended = subprocess.run(words, capture_output=True, text=True, timeout=20, env={"PATH": os.environ["PATH"]})
+            assert ended.returncode > 0, words
+            assert f":{port}: Address already in use; stop what uses it" in ended.stderr, f"{words}: {ended.stderr}"
+            assert "descriptor" not in ended.stderr
 
 
 def test_a_second_server_of_the_same_configuration_ends_and_harms_nobody(own_server, world):

@@ -1,24 +1,35 @@
 """`sallyport serve`, `sallyport guard` and `sallyport ingress` as three processes (docs/egress.md, docs/ingress.md)."""
 
 import os
+import re
 import subprocess
 
 import httpx
 import pytest
 from opensandbox.models.sandboxes import NetworkRule
-from support.server import BACKTRACE, BINARY, AllInOneServer, deny_but
+from support.server import BACKTRACE, BINARY, ROOT, AllInOneServer, deny_but
 from support.inside import ECHO_SERVER, fetches, resolves, say, start_server
 from support.waiting import answers, eventually
 
 
+def rights(unit):
+    """What runs a program with no more than its unit of systemd gives it."""
+    text = (ROOT / "deploy/systemd" / unit).read_text()
+    names = [word.removeprefix("CAP_").lower() for line in re.findall(r"^CapabilityBoundingSet=(.*)$", text, re.M)
+             for word in line.split()]
+    assert 0 < len(names) < 5 and "NoNewPrivileges=yes" in text
+    return ["setpriv", "--no-new-privs", "--bounding-set", ",".join(["-all", *(f"+{name}" for name in names)])]
+
+
 class Part:
-    """One of the commands, with the server's own configuration."""
+    """One of the commands, with the server's own configuration; the guard with the rights of its unit."""
 
     def __init__(self, server, command):
         self.log = server.folder / f"{command}.log"
         with open(self.log, "ab") as log:
+            through = rights("sallyport-guard.service") if command == "egress" else []
             self.process = subprocess.Popen(
-                [BINARY, command, "--config", str(server.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*through, BINARY, command, "--config", str(server.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **BACKTRACE}, start_new_session=True)
         word = {"egress": "the guard serves on", "ingress": "the gateway listens on"}[command]
         eventually(lambda: word in self.log.read_text() or self._ended(), within=30, what=command)

@@ -65,6 +65,8 @@ def test_the_capabilities_of_each_process():
     unit = (ROOT / "deploy/systemd/sallyport.service").read_text()
     bounding = {word for line in re.findall(r"^CapabilityBoundingSet=(.+)$", unit, re.M) for word in line.split()}
     assert row_of("supervisor and server, as the package's unit") == strip(bounding)
+    guard = (ROOT / "deploy/systemd/sallyport-guard.service").read_text()
+    assert row_of("`sallyport-guard`, the package's unit") == strip(re.findall(r"^CapabilityBoundingSet=(.+)$", guard, re.M)[0].split())
     gateway = (ROOT / "deploy/systemd/sallyport-ingress.service").read_text()
     assert re.search(r"^CapabilityBoundingSet=$", gateway, re.M) and row_of("`sallyport-ingress`, the package's unit") == set()
     docker = source("Sources/Runtimes/Docker/DockerConfiguration.swift") + source("Sources/ControlPlane/Configuration/Settings+Docker.swift")

@@ -1,6 +1,7 @@
 import CLinux
 import Egress
 import FoundationEssentials
+import HTTPServer
 import Ingress
 import JSON
 import Logging
@@ -263,7 +264,6 @@ package struct ServeFacts: Sendable {
 extension ConfigurationError {
     static func cannotListen(on host: String, _ port: Int, _ setting: String, code: Int32) -> ConfigurationError {
         ConfigurationError(
-            "cannot listen on \(host):\(port): \(String(cString: strerror(code))); stop what uses it, or set \(setting)"
-        )
+            "\(ListenError(place: "\(host):\(port)", code: code)) in \(setting)")
     }
 }

@@ -255,8 +255,8 @@ package final class AllInOneServer: Sendable {
     ) async throws -> SocketAddress {
         do {
             return try await start()
-        } catch let error as IOError {
-            throw ConfigurationError.cannotListen(on: host, port, setting, code: error.errnoCode)
+        } catch let error as ListenError {
+            throw ConfigurationError.cannotListen(on: host, port, setting, code: error.code)
         }
     }
 }

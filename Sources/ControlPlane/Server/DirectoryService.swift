@@ -93,9 +93,9 @@ final class DirectoryServer: Sendable {
         let server = server
         func listening(_ place: String, _ name: String, _ bind: HTTPBind) async throws {
             do { try await server.start(on: listeners[name].map { .open(descriptor: $0) } ?? bind) } catch let error
-                as IOError
+                as ListenError
             {
-                throw ConfigurationError("the directory cannot listen on \(place): \(error)")
+                throw ConfigurationError("the directory cannot listen on \(place): \(ListenError.reason(error.code))")
             }
         }
         try await listening(

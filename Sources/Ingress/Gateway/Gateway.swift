@@ -56,7 +56,7 @@ package final class Gateway: Sendable {
     }
 
     /// - Returns: the address bound, without TLS.
-    /// - Throws: `TLSError` if TLS cannot be served, `IOError` if an address cannot be bound.
+    /// - Throws: `TLSError` if TLS cannot be served, `ListenError` if an address cannot be bound.
     package func start() async throws -> SocketAddress {
         let tls = try configuration.tls.map { listener in
             let tls = try ListenerTLS(
@@ -96,9 +96,8 @@ package final class Gateway: Sendable {
             return try await listen(listener.host, listener.port, open: configuration.openTLSListener) { [pipelines] in
                 try pipelines.configureTLS($0, tls)
             }
-        } catch let error as IOError {
-            let reason = String(cString: strerror(error.errnoCode))
-            throw TLSError(description: "cannot listen on \(listener.host):\(listener.port) with TLS: \(reason)")
+        } catch let error as ListenError {
+            throw TLSError(description: "\(error) (with TLS)")
         }
     }
 
@@ -119,8 +118,8 @@ package final class Gateway: Sendable {
                     try configure(channel)
                 }
             }
-        if let listener { return try await bootstrap.withBoundSocket(listener).get() }
-        return try await bootstrap.bind(host: host, port: port).get()
+        let bound = listener.map { bootstrap.withBoundSocket($0) } ?? bootstrap.bind(host: host, port: port)
+        return try await ListenError.translating(bound, of: "\(host):\(port)").get()
     }
 
     /// Stops accepting, lets requests and tunnels continue for at most `grace`, then closes. Clients are told to stop
