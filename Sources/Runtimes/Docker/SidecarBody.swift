@@ -68,7 +68,8 @@ struct SidecarBody {
         rulesFolder.map {
             [
                 .object([
-                    "Type": .string("bind"), "Source": .string($0), "Target": .string(Self.rules), "ReadOnly": .boolean(true),
+                    "Type": .string("bind"), "Source": .string($0), "Target": .string(Self.rules),
+                    "ReadOnly": .boolean(true),
                 ])
             ]
         } ?? []
