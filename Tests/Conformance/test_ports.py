@@ -212,7 +212,7 @@ def test_ports_are_released_and_a_range_that_is_used_up_says_so(publisher):
     ({"ports.publish": "80/udp"}, "no TCP port"), ({"ports.publish": "+80"}, "no TCP port"),
     ({"ports.publish": "80,80"}, "twice"), ({"ports.publish": "18080"}, "policy"),
     ({"ports.publish": ",".join(map(str, range(1, 18)))}, "1 to 16"),
-    ({"ports.allow": "10.0.0.0/8"}, "missing"), ({"ports.publish": "80", "ports.allow": "10.0.0.1/8"}, "address block"),
+    ({"ports.allow": "10.0.0.0/8"}, "missing"), ({"ports.publish": "80", "ports.allow": "10.0.0.1/8"}, "10.0.0.0/8"),
     ({"ports.publish": "80", "ports.deny": "::ffff:192.0.2.1"}, "address block"), ({"ports.publish": "80", "ports.deny": "example.com"}, "address block"), ({"ports.publish": "80", "ports.deny": ""}, "address block"),
     ({"ports.publish": "80", "ports.allow": ",".join(["10.0.0.1"] * 33)}, "1 to 32"),
 ])

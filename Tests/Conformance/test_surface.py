@@ -90,7 +90,7 @@ def test_a_keys_sandboxes_are_its_own_until_it_is_revoked(keyed):
     mine, other, reader = (
         key(keyed, "create", name, "--scope", scope)
         for name, scope in (("mine", "operate"), ("other", "operate"), ("reader", "read")))
-    assert [line.split("\t")[0] for line in key(keyed, "list").splitlines()] == ["mine", "other", "reader"]
+    assert key(keyed, "list", "-o", "name").split() == ["mine", "other", "reader"]
 
     def listed(text):
         return httpx.get(keyed.base + "/v1/sandboxes", headers={"OPEN-SANDBOX-API-KEY": text})

@@ -69,7 +69,7 @@ def test_an_agents_sandbox_from_its_first_line_to_its_last(server, tmp_path):
     sandbox = SandboxSync.connect(seen, connection_config=connection)
     server.seen.add(seen)
     assert fetches(sandbox, "http://two.example/")
-    assert "nothing is enforced" in reader.type(f"sallyport policy explain {seen} two.example || true")
+    assert "nothing of its policy is enforced" in reader.type(f"sallyport policy explain {seen} two.example || true")
     reader.type(f"sallyport policy suggest {seen} > suggested.json")
     assert "two.example" in json.dumps(json.loads((tmp_path / "suggested.json").read_text())["egress"])
     reader.type(f"sallyport policy set {seen} suggested.json")
