@@ -153,7 +153,7 @@ static int take_identity(const linux_spawn_options *options) {
     return 0;
 }
 
-static void become(const linux_spawn_options *options) {
+static void become(const linux_spawn_options *options, pid_t parent) {
     struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
     sigset_t none;
@@ -196,7 +196,14 @@ static void become(const linux_spawn_options *options) {
     if (options->open_files) limit_open_files(options->open_files);
 
     if (take_identity(options) < 0) return;
-    if (options->parent_death_signal && prctl(PR_SET_PDEATHSIG, options->parent_death_signal, 0, 0, 0) < 0) return;
+    if (options->parent_death_signal) {
+        if (prctl(PR_SET_PDEATHSIG, options->parent_death_signal, 0, 0, 0) < 0) return;
+        // One that was killed before sends no signal any more.
+        if (getppid() != parent) {
+            errno = ESRCH;
+            return;
+        }
+    }
     if (options->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return;
     if (options->directory && chdir(options->directory) < 0) return;
     search_and_execute(options);
@@ -208,9 +215,9 @@ pid_t linux_spawn(const linux_spawn_options *options) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     // vfork shares memory until exec: a failed step leaves its errno here, with no pipe to read.
     volatile int failure = 0;
-    pid_t child = vfork();
+    pid_t parent = getpid(), child = vfork();
     if (child == 0) {
-        become(options);
+        become(options, parent);
         failure = errno;
         _exit(127);
     }

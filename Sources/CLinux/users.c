@@ -19,6 +19,8 @@ typedef struct maker {
     uint32_t first;
     /// Pipes: by the first it says that it is done, by the second that it may end.
     int done[2], leave[2];
+    /// Whoever waits for it.
+    pid_t parent;
     volatile int failure;
 } maker;
 
@@ -32,6 +34,9 @@ static int make_namespace(void *argument) {
         || syscall(SYS_setresuid, maker->first, maker->first, maker->first) < 0
         || syscall(SYS_unshare, CLONE_NEWUSER) < 0 || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         maker->failure = errno;
+    // A parent that was killed before it was to take this one along never does: it would wait for ever, with all of the parent's
+    // descriptors and the locks that they hold.
+    if (syscall(SYS_getppid) != maker->parent) syscall(SYS_exit_group, 0);
     if (syscall(SYS_write, maker->done[1], &byte, 1) == 1)
         while (syscall(SYS_read, maker->leave[0], &byte, 1) < 0 && errno == EINTR) {}
     syscall(SYS_exit_group, 0);
@@ -82,7 +87,7 @@ static void close_both(const int ends[2]) {
 
 int linux_user_namespace(uint32_t first, uint32_t count) {
     enum { stack_bytes = 64 << 10 };
-    maker maker = {.first = first};
+    maker maker = {.first = first, .parent = getpid()};
     if (pipe2(maker.done, O_CLOEXEC) < 0) return -errno;
     if (pipe2(maker.leave, O_CLOEXEC) < 0) {
         int failure = errno;

@@ -67,6 +67,9 @@ struct ControlGroup: Hashable, Sendable {
         }
     }
 
+    /// Whether no process is in it or in its parts.
+    var isEmpty: Bool { processes.isEmpty }
+
     /// The processes in it and in its parts, as far as they can be told.
     private var processes: Set<pid_t> {
         let lists = [self, programs, server].flatMap { part in part.folders.map { $0 + "/cgroup.procs" } }
@@ -99,6 +102,15 @@ struct ControlGroup: Hashable, Sendable {
         var isGone = true
         for folder in folders where !Self.remove(folder, levels: Self.maxLevels) { isGone = false }
         return isGone
+    }
+
+    /// As `remove`, but waits for a tenth of a second: the kernel has processes in a group for a moment after their end.
+    func removeSoon() -> Bool {
+        for _ in 0..<20 {
+            if remove() { return true }
+            usleep(5000)
+        }
+        return remove()
     }
 
     /// More levels than anybody needs below a sandbox's group.

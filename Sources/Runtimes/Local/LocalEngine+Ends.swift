@@ -16,12 +16,19 @@ extension LocalEngine {
     /// Kills a sandbox's processes and waits for their end.
     /// - Throws: if they do not end in time. They have been killed: another call goes on where this one stopped.
     func endProcesses(of id: String, in folder: SandboxFolder) async throws(RuntimeError) {
-        let late = await deletions.run { [self] () -> RunningProcess? in
+        let late = await deletions.run { [self] () -> (any LateEnd)? in
             let group = folder.group
             if group.isFrozen { _ = group.setFrozen(false) }
-            guard let first = process(in: folder), let running = RunningProcess(first) else { return nil }
-            running.kill()
-            return running.hasEnded(within: Self.prompt) ? nil : running
+            let ending: any LateEnd
+            if let first = process(in: folder), let running = RunningProcess(first) {
+                running.kill()
+                ending = running
+            } else {
+                // The kernel names no group of a process that is on its way out, as the first one is while it waits for the others.
+                group.kill()
+                ending = group
+            }
+            return ending.hasEnded(within: Self.prompt) ? nil : ending
         }
         guard let late else { return forgetEnd(of: id) }
         let now = ContinuousClock.now
@@ -39,10 +46,10 @@ extension LocalEngine {
         }
         throw .system(
             action: "ending sandbox \(id)",
-            reason: "process \(late.pid) does not end: storage of one of its volumes may not answer")
+            reason: "\(late.name) does not end: storage of one of its volumes may not answer")
     }
 
-    private func hasEnded(_ process: RunningProcess, by deadline: ContinuousClock.Instant) async -> Bool {
+    private func hasEnded(_ process: any LateEnd, by deadline: ContinuousClock.Instant) async -> Bool {
         while !process.hasEnded(within: 0) {
             guard ContinuousClock.now < deadline, !Task.isCancelled else { return false }
             try? await Task.sleep(for: Self.lookInterval)
@@ -61,8 +68,24 @@ struct EndPatience: Hashable, Sendable {
     var bucket = Duration.seconds(60)
 }
 
+/// What has been killed, and may take its time.
+private protocol LateEnd: Sendable {
+    var name: String { get }
+    func hasEnded(within milliseconds: Int) -> Bool
+}
+
+extension ControlGroup: LateEnd {
+    fileprivate var name: String { "a process of the control group \(path)" }
+
+    fileprivate func hasEnded(within milliseconds: Int) -> Bool {
+        for _ in 0..<milliseconds / 5 where !isEmpty { usleep(5000) }
+        return isEmpty
+    }
+}
+
 /// A process by its descriptor, which nobody else comes to have.
-private final class RunningProcess: Sendable {
+private final class RunningProcess: LateEnd {
+    var name: String { "process \(pid)" }
     let pid: pid_t
     private let descriptor: FileDescriptor
 
