@@ -135,11 +135,11 @@ class ContainerAttacker(Attacker):
         assert answer.status_code == 200, answer.text
         self.guarded = True
 
-    def policy(self, method, **options):
+    def ask(self, method, what, **options):
         """As the server asks, from the machine."""
         with within(self.arena.outside):
             return httpx.request(
-                method, f"http://{self.address}:{POLICY_PORT}/policy", headers={HEADER: self.place.token}, timeout=15, **options)
+                method, f"http://{self.address}:{POLICY_PORT}/{what}", headers={HEADER: self.place.token}, timeout=15, **options)
 
     def arrived(self):
         """Without what the guard itself answers to who asks for its policy."""
