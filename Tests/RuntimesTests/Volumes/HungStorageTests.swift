@@ -49,7 +49,7 @@ struct HungStorageTests {
             _ = try await test.started("free-1", "exec sleep 1000")
             try await runtime.delete("free-1")
             let later = try LocalEngine(
-                configuration: test.configuration, patience: EndPatience(end: .seconds(30), bucket: .zero),
+                configuration: test.configuration, patience: EndPatience(end: .seconds(5), bucket: .zero),
                 logger: Logger(label: "test"))
             try await later.delete("hung-1")
             #expect(await later.list().isEmpty)
