@@ -9,7 +9,8 @@ run: run-deps .build/programs.stamp base-image api-pages
 # All programs of a release, each whole: Swift's libraries are inside. They are built at one time, since modules that do not
 # need each other then compile beside each other.
 PROGRAMS = sallyport sallyport-ingress sallyport-egress execd
-RELEASE = SALLYPORT_PROGRAMS=1 swift build -c release --static-swift-stdlib
+WHOLE = swift build -c release --static-swift-stdlib
+RELEASE = SALLYPORT_PROGRAMS=1 $(WHOLE)
 
 # `swift build` takes 5 s to find that there is nothing to build. While no source, folder of sources or toolchain is newer
 # than the last build of a program, and the program is there, it is not asked.
@@ -71,7 +72,7 @@ test-machine:
 
 # Each prints medians beside a peer's, and their ratio.
 bench: test-deps build base-image
-	swift build -c release --static-swift-stdlib
+	$(WHOLE)
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
 	.build/release/benchmark-patch 4096 100000

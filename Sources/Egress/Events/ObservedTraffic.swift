@@ -12,23 +12,18 @@ struct ObservedTraffic: Sendable {
 
     /// - Returns: whether there was room.
     @discardableResult
-    mutating func insert(_ name: DomainName) -> Bool {
-        guard names.count < Self.capacity || names.contains(name) else {
-            isIncomplete = true
-            return false
-        }
-        names.insert(name)
-        return true
-    }
+    mutating func insert(_ name: DomainName) -> Bool { insert(name, into: \.names) }
 
     /// - Returns: whether there was room.
     @discardableResult
-    mutating func insert(_ flow: LiveFlow) -> Bool {
-        guard flows.count < Self.capacity || flows.contains(flow) else {
+    mutating func insert(_ flow: LiveFlow) -> Bool { insert(flow, into: \.flows) }
+
+    private mutating func insert<Seen>(_ seen: Seen, into kept: WritableKeyPath<Self, Set<Seen>>) -> Bool {
+        guard self[keyPath: kept].count < Self.capacity || self[keyPath: kept].contains(seen) else {
             isIncomplete = true
             return false
         }
-        flows.insert(flow)
+        self[keyPath: kept].insert(seen)
         return true
     }
 

@@ -88,33 +88,17 @@ package final class ReadinessCheck: Sendable {
                 return !was
             })
         else { return "it has not answered yet" }
-        return await withCheckedContinuation { continuation in
-            let waiting = Waiting(continuation)
-            let clock = Task {
-                try? await Task.sleep(for: limit)
-                waiting.take("no answer within \(limit)")
-            }
-            Task {
-                let problem = await look()
-                isLooking.withLock { $0 = false }
-                waiting.take(problem)
-                clock.cancel()
-            }
+        let answer = FirstAnswer<String>()
+        let clock = Task {
+            try await Task.sleep(for: limit)
+            answer.give("no answer within \(limit)")
         }
-    }
-
-    /// Who waits gets the first of two answers.
-    private final class Waiting: Sendable {
-        private let continuation: Mutex<CheckedContinuation<String?, Never>?>
-
-        init(_ continuation: CheckedContinuation<String?, Never>) { self.continuation = Mutex(continuation) }
-
-        func take(_ problem: String?) {
-            let waiting = continuation.withLock { continuation in
-                defer { continuation = nil }
-                return continuation
-            }
-            waiting?.resume(returning: problem)
+        Task {
+            let problem = await look()
+            isLooking.withLock { $0 = false }
+            answer.give(problem)
+            clock.cancel()
         }
+        return await answer.value
     }
 }

@@ -104,15 +104,6 @@ struct ControlGroup: Hashable, Sendable {
         return isGone
     }
 
-    /// As `remove`, but waits for a tenth of a second: the kernel has processes in a group for a moment after their end.
-    func removeSoon() -> Bool {
-        for _ in 0..<20 {
-            if remove() { return true }
-            usleep(5000)
-        }
-        return remove()
-    }
-
     /// More levels than anybody needs below a sandbox's group.
     private static let maxLevels = 32
 

@@ -78,7 +78,10 @@ extension ControlGroup: LateEnd {
     fileprivate var name: String { "a process of the control group \(path)" }
 
     fileprivate func hasEnded(within milliseconds: Int) -> Bool {
-        for _ in 0..<milliseconds / 5 where !isEmpty { usleep(5000) }
+        for _ in 0..<milliseconds / 5 {
+            if isEmpty { return true }
+            usleep(5000)
+        }
         return isEmpty
     }
 }

@@ -49,7 +49,7 @@ extension LocalEngine {
         folder.unmount()
         volumes.end(record, folder)
         try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
-        if !group.removeSoon() {
+        if !group.remove() {
             removals.take("the control group of \(id)", of: id) {
                 guard group.remove() else {
                     throw RuntimeError.system(action: "removing \(group.path)", reason: "it is in use")

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Threads for blocking work (disk, netlink, programs), because Swift's own few threads must never block.
 ///
 /// Threads are created on demand, and end with the pool's last reference, after the waiting work is done.
@@ -55,41 +53,4 @@ package final class WorkerPool: Sendable {
 
     /// The same without waiting for the result.
     package func submit(_ work: @escaping Work) { crew.take(work) }
-}
-
-/// What the first of several says, for one that waits.
-private final class FirstAnswer<Value: Sendable>: Sendable {
-    private struct State {
-        var isGiven = false
-        var value: Value?
-        var waiting: CheckedContinuation<Value?, Never>?
-    }
-    private let state = Mutex(State())
-
-    var isGiven: Bool { state.withLock { $0.isGiven } }
-
-    /// - Returns: true to the first caller only.
-    @discardableResult func give(_ value: Value?) -> Bool {
-        let (isFirst, waiting) = state.withLock { state in
-            guard !state.isGiven else { return (false, CheckedContinuation<Value?, Never>?.none) }
-            (state.isGiven, state.value) = (true, value)
-            return (true, state.waiting.take())
-        }
-        waiting?.resume(returning: value)
-        return isFirst
-    }
-
-    /// For one caller.
-    var value: Value? {
-        get async {
-            await withCheckedContinuation { continuation in
-                let given: Value?? = state.withLock { state in
-                    guard !state.isGiven else { return .some(state.value) }
-                    state.waiting = continuation
-                    return .none
-                }
-                if let given { continuation.resume(returning: given) }
-            }
-        }
-    }
 }
