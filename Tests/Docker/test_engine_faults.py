@@ -53,6 +53,19 @@ def test_creates_that_the_engines_end_cuts_short_leave_nothing(engine, server):
         server.api.delete(f"/v1/sandboxes/{sandbox}")
 
 
+def test_a_volume_whose_labels_an_engine_has_lost_goes_with_its_sandbox(engine, create, server):
+    # As an engine leaves it that is killed between the volume and its labels.
+    sandbox = create()
+    name = f"opensandbox-runtime-{sandbox.id}"
+    server.stop()
+    engine.run("rm", "--force", f"sandbox-{sandbox.id}")
+    engine.run("volume", "rm", "--force", name)
+    engine.run("volume", "create", name)
+    server.start()
+    assert server.api.delete(f"/v1/sandboxes/{sandbox.id}").status_code == 204
+    assert name not in engine.run("volume", "ls", "--quiet").stdout
+
+
 @pytest.fixture
 def small(world, plain_engine):
     """A server with thirteen addresses."""

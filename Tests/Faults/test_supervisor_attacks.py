@@ -45,6 +45,10 @@ def taken_from(pid, number):
         os.close(process)
 
 
+def threads(pid):
+    return [f"{pid}/task/{one.name}" for one in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+
+
 def listeners(pid):
     """The sockets on which a process listens."""
     for number, what in descriptors(pid).items():
@@ -69,8 +73,9 @@ def test_sockets_that_a_process_has_shut_down_before_it_ends_are_opened_again(ow
     route = {"OpenSandbox-Ingress-To": f"{sandbox.id}-8000"}
     old = part(server, name)
     shut = 0
-    # It would notice, and end before all of them are.
+    # It would notice, and end before all of them are. A signal is not the stop itself: threads run on until one takes it.
     os.kill(old, signal.SIGSTOP)
+    eventually(lambda: all(status(thread)["State"].startswith("T") for thread in threads(old)), what="the stop")
     for found in listeners(old):
         # Of the network and of files alike; a shorter queue is as bad.
         found.listen(0)
@@ -120,9 +125,8 @@ def test_the_gateway_reaches_no_file_and_the_guard_writes_none_but_its_own(own_s
     for name in ("guard", "gateway"):
         found = status(part(own_server, name))
         assert found["Seccomp"] == "2" and found["NoNewPrivs"] == "1"
-        pid = part(own_server, name)
-        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            assert status(f"{pid}/task/{thread.name}")["Seccomp"] == "2"
+        for thread in threads(part(own_server, name)):
+            assert status(thread)["Seccomp"] == "2"
 
 
 def attempts(run, pids):

@@ -70,11 +70,14 @@ extension DockerRuntime {
         throw EngineFailure(.refused(409), "container \(name) is being removed, and is still there after 10 s")
     }
 
+    /// - Parameter name: of one that a sandbox of this server has, or had.
     /// - Returns: false if another container has it.
     private func removeVolume(_ name: String) async throws(RuntimeError) -> Bool {
         do throws(EngineFailure) {
             let found: EngineVolume? = try await engine.find(EngineCall("GET", "volumes", name))
-            guard found?.labels?[ExactName(SandboxLabels.ownerKey)] == owner else { return true }
+            guard let found, found.isUnlabelled || found.labels?[ExactName(SandboxLabels.ownerKey)] == owner else {
+                return true
+            }
             var call = EngineCall("DELETE", "volumes", name)
             call.expected = [404, 409]
             return try await engine.send(call).status != 409

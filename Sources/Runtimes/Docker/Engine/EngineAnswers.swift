@@ -157,6 +157,9 @@ struct EngineVolume: Decodable, Hashable, Sendable {
     enum CodingKeys: String, CodingKey {
         case name = "Name", driver = "Driver", labels = "Labels", path = "Mountpoint"
     }
+
+    /// An engine makes a volume first and notes its labels then: one that is killed in between has it without any.
+    var isUnlabelled: Bool { labels?.isEmpty ?? true }
 }
 
 struct VolumeList: Decodable, Hashable, Sendable {
