@@ -91,6 +91,7 @@ bench: test-deps build base-image
 	./scripts/bench.sh http2
 	./scripts/bench.sh idle-websockets
 	./scripts/bench.sh pools
+	./scripts/bench.sh refusals
 	./scripts/bench.sh server
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.
