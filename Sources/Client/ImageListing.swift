@@ -9,7 +9,7 @@ package struct ImageListing: Sendable {
 
     package var names: [String] { images.map { SandboxListing.text($0["uri"]) } }
 
-    package var table: String {
+    package var table: TextTable {
         var table = TextTable("IMAGE", "DIGEST", "FOR", "IN USE")
         for image in images {
             let digest = SandboxListing.text(image["digest"])
@@ -19,7 +19,7 @@ package struct ImageListing: Sendable {
                 image["inUse"].map { $0 == .boolean(true) ? "yes" : "no" } ?? "",
             ])
         }
-        return table.text
+        return table
     }
 
     /// As much of a digest as people compare.
@@ -47,17 +47,16 @@ package struct SnapshotListing: Sendable {
     package var ids: [String] { snapshots.map { SandboxListing.text($0["id"]) } }
 
     /// The columns of the same list of a server's files.
-    package var table: String {
+    package var table: TextTable {
         var table = TextTable("ID", "STATE", "CREATED", "SANDBOX", "NAME")
         for snapshot in snapshots {
+            let state = snapshot["status"]?["state"]
             table.add(
-                [
-                    snapshot["id"], snapshot["status"]?["state"], snapshot["createdAt"], snapshot["sandboxId"],
-                    snapshot["name"],
-                ]
-                .map { SandboxListing.text($0) })
+                [snapshot["id"], state, snapshot["createdAt"], snapshot["sandboxId"], snapshot["name"]]
+                    .map { SandboxListing.text($0) },
+                tones: SandboxListing.tones(of: SandboxListing.text(state), at: 1))
         }
-        return table.text
+        return table
     }
 
     /// One of them, a line for each thing known of it.

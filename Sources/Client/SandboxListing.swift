@@ -15,19 +15,21 @@ package struct SandboxListing: Sendable {
     package var ids: [String] { sandboxes.map { Self.text($0["id"]) } }
 
     /// - Parameter now: seconds since 1970.
-    package func table(now: Int64) -> String {
+    package func table(now: Int64) -> TextTable {
         var table = TextTable("ID", "STATE", "IMAGE", "AGE", "EXPIRES", "LABELS")
         for sandbox in sandboxes {
             let image = Self.text(sandbox["image"]?["uri"])
             let snapshot = Self.text(sandbox["snapshotId"])
-            table.add([
-                Self.text(sandbox["id"]), Self.text(sandbox["status"]?["state"]),
-                image.isEmpty && !snapshot.isEmpty ? "snapshot " + snapshot : image,
-                span(since: sandbox["createdAt"], now), span(until: sandbox["expiresAt"], now),
-                Self.labels(sandbox["metadata"]),
-            ])
+            let state = Self.text(sandbox["status"]?["state"])
+            table.add(
+                [
+                    Self.text(sandbox["id"]), state,
+                    image.isEmpty && !snapshot.isEmpty ? "snapshot " + snapshot : image,
+                    span(since: sandbox["createdAt"], now), span(until: sandbox["expiresAt"], now),
+                    Self.labels(sandbox["metadata"]),
+                ], tones: Self.tones(of: state, at: 1))
         }
-        return table.text
+        return table
     }
 
     /// One sandbox, a line for each thing known of it.
@@ -50,6 +52,16 @@ package struct SandboxListing: Sendable {
         var table = TextTable("", "")
         for (name, value) in pairs where !value.isEmpty { table.add([name, value]) }
         return table.text.split(separator: "\n").dropFirst().map { $0 + "\n" }.joined()
+    }
+
+    /// How a state of the API looks at a glance.
+    static func tones(of state: String, at column: Int) -> [Int: Tone] {
+        switch state {
+        case "Running", "Ready": [column: .good]
+        case "Failed": [column: .bad]
+        case "Paused", "Terminated", "": [:]
+        default: [column: .doubtful]
+        }
     }
 
     static func text(_ value: JSONValue?) -> String { if case .string(let text)? = value { text } else { "" } }

@@ -110,7 +110,7 @@ import Testing
             "createdAt": .string("10"), "expiresAt": .string("500"), "metadata": .object(["team": .string("red")]),
         ])
         let listing = SandboxListing([full, .object(["id": .string("b")]), .null]) { Int64($0) }
-        let lines = listing.table(now: 100).split(separator: "\n").map { $0.split(separator: " ") }
+        let lines = listing.table(now: 100).text.split(separator: "\n").map { $0.split(separator: " ") }
         #expect(lines[1] == ["a", "Running", "base", "90s", "6m", "team=red"])
         #expect(lines[2].first == "b" && lines.count == 4 && listing.ids == ["a", "b", ""])
     }

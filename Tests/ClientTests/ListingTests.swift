@@ -16,7 +16,7 @@ import Testing
                 [{"uri":"r.example/a:1","digest":"sha256:0123456789abcdef","access":"private","inUse":true},
                  {"uri":"docker.io/sallyport/base:latest","access":"local","inUse":false}, {"uri":7}]
                 """))
-        let lines = listing.table.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+        let lines = listing.table.text.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
         #expect(
             lines == [
                 "IMAGE DIGEST FOR IN USE", "r.example/a:1 0123456789ab whom its registry lets yes",
@@ -32,7 +32,8 @@ import Testing
               "status":{"state":"Failed","message":"no room\\u001b[2J"}}]
             """)
         let listing = SnapshotListing(snapshots)
-        #expect(listing.ids == ["s1"] && listing.table.contains("s1  Failed  2026-01-01T00:00:00Z  b1       by hand"))
+        #expect(listing.ids == ["s1"])
+        #expect(listing.table.text.contains("s1  Failed  2026-01-01T00:00:00Z  b1       by hand"))
         let details = SnapshotListing.details(snapshots[0])
         #expect(details.contains("message  no room") && !details.contains("\u{1b}") && !details.contains("reason"))
     }

@@ -351,6 +351,20 @@ def test_nothing_of_progress_or_colour_is_in_pipes(run, made):
         assert b"\x1b" not in run(*words) and b"\r" not in run(*words), words
 
 
+@pytest.mark.parametrize(("variables", "colours"), [
+    ({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({}, False)])
+def test_states_have_colours_on_a_terminal_whose_user_wants_them(server, variables, colours):
+    master, slave = os.openpty()
+    environment = {"HOME": "/nonexistent", "OPEN_SANDBOX_DOMAIN": f"127.0.0.1:{server.port}",
+                   "OPEN_SANDBOX_API_KEY": server.key, **variables}
+    subprocess.run([BINARY, "status"], env=environment, stdin=subprocess.DEVNULL, stdout=slave, check=True, timeout=60)
+    os.close(slave)
+    said = os.read(master, 65536)
+    os.close(master)
+    assert (b"\x1b[1mSERVER\x1b[0m" in said and b"\x1b[32mhealthy\x1b[0m" in said) == colours
+    assert (b"\x1b" in said) == colours and b"healthy" in said
+
+
 def test_who_waits_at_a_terminal_sees_for_how_long():
     master, slave = os.openpty()
     with socket.create_server(("127.0.0.1", 0)) as silent:

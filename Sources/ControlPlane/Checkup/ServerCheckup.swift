@@ -37,13 +37,13 @@ package struct ServerCheckup: Sendable {
     /// Whether a server could run, as far as was found.
     package var isFit: Bool { !findings.contains { $0.grade == .problem } }
 
-    package var table: String {
+    package var table: TextTable {
         var table = TextTable("", "WHAT", "FOUND")
         for finding in findings {
-            table.add([finding.grade.rawValue, finding.place, finding.text])
+            table.add([finding.grade.rawValue, finding.place, finding.text], tones: [0: finding.grade.tone])
             if let remedy = finding.remedy { table.add([" ", " ", "→ " + remedy]) }
         }
-        return table.text
+        return table
     }
 
     /// The operator's files about policies.
@@ -129,6 +129,16 @@ package struct ServerCheckup: Sendable {
                 .warning, "files", "\(state.f_favail) more files fit on that disk",
                 remedy: "an image may have more than that; make its file system with more inodes"),
         ]
+    }
+}
+
+extension CheckupFinding.Grade {
+    fileprivate var tone: Tone {
+        switch self {
+        case .ok: .good
+        case .warning: .doubtful
+        case .problem: .bad
+        }
     }
 }
 

@@ -18,15 +18,15 @@ package struct SnapshotAdministration: Sendable {
         return try await SQLiteStore(path: settings.database).snapshots.all().sorted { $0.createdAt < $1.createdAt }
     }
 
-    /// Lines for people: id, state, when, of which sandbox, name.
-    package func table() async throws -> [String] {
+    /// For people: id, state, when, of which sandbox, name.
+    package func table() async throws -> TextTable {
         var table = TextTable("ID", "STATE", "CREATED", "SANDBOX", "NAME")
         for snapshot in try await snapshots() {
             table.add([
                 snapshot.id, snapshot.state.rawValue, "\(snapshot.createdAt)", snapshot.sandbox, snapshot.name ?? "",
             ])
         }
-        return table.lines
+        return table
     }
 
     /// Pushes a snapshot to a registry as an image, and returns its reference.

@@ -17,8 +17,8 @@ package struct VolumeAdministration: Sendable {
         volumes = NamedVolumes(directory: settings.volumesFolder, sandboxes: settings.sandboxesFolder)
     }
 
-    /// Lines for people: name, size, who made it (`operator`, `server` or the id of an API key), when, and which sandboxes have it.
-    package var table: [String] {
+    /// For people: name, size, who made it (`operator`, `server` or the id of an API key), when, and which sandboxes have it.
+    package var table: TextTable {
         var table = TextTable("NAME", "SIZE", "MADE BY", "CREATED", "SANDBOXES")
         for volume in volumes.all {
             table.add([
@@ -27,7 +27,7 @@ package struct VolumeAdministration: Sendable {
                 volumes.users(of: volume.name).joined(separator: " "),
             ])
         }
-        return table.lines
+        return table
     }
 
     /// - Parameters:

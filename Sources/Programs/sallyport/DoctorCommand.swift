@@ -16,7 +16,7 @@ struct DoctorCommand: ParsableCommand {
 
     func run() throws {
         let checkup = ServerCheckup(path: config, environment: ProcessInfo.processInfo.environment)
-        Console.say(json ? checkup.json + "\n" : checkup.table)
+        if json { Console.say(checkup.json + "\n") } else { Console.show(checkup.table) }
         guard checkup.isFit else { throw ExitCode(1) }
     }
 }

@@ -59,7 +59,7 @@ struct ListKeys: ParsableCommand {
                 for key in keys {
                     table.add([key.name, key.id, key.scope.rawValue, "\(key.createdAt)", key.formerEnd ?? ""])
                 }
-                Console.say(table.text)
+                Console.show(table)
             case .json: ClientProgram.show(.array(keys.map(\.json)))
             case .name: Console.say(keys.map { $0.name + "\n" }.joined())
             }

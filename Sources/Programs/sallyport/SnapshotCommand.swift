@@ -88,7 +88,7 @@ struct ListSnapshots: AsyncParsableCommand {
     func run() async throws {
         guard !offline else {
             return try await SnapshotCommand.offline(config: connection.config, stateDirectory) {
-                Console.say(try await $0.table().joined(separator: "\n") + "\n")
+                Console.show(try await $0.table())
             }
         }
         try await connection.run { api in
@@ -96,7 +96,7 @@ struct ListSnapshots: AsyncParsableCommand {
             switch output {
             case .json: ClientProgram.show(.array(found))
             case .name: Console.say(SnapshotListing(found).ids.map { ForeignText.escaped($0) + "\n" }.joined())
-            case .table: Console.say(SnapshotListing(found).table)
+            case .table: Console.show(SnapshotListing(found).table)
             }
         }
     }

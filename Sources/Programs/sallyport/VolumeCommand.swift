@@ -24,7 +24,7 @@ struct ListVolumes: ParsableCommand {
     @OptionGroup var options: ServerOptions
 
     func run() throws {
-        try options.run { Console.say($0.table.joined(separator: "\n") + "\n") }
+        try options.run { Console.show($0.table) }
     }
 }
 

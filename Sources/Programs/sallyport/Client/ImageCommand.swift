@@ -22,7 +22,7 @@ extension OutputForm {
         switch self {
         case .json: ClientProgram.show(.array(images))
         case .name: Console.say(ImageListing(images).names.map { ForeignText.escaped($0) + "\n" }.joined())
-        case .table: Console.say(ImageListing(images).table)
+        case .table: Console.show(ImageListing(images).table)
         }
     }
 }

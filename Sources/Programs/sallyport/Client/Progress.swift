@@ -1,5 +1,4 @@
 import Client
-import FoundationEssentials
 import ProgramSupport
 import System
 
@@ -42,9 +41,7 @@ enum Progress {
 
     /// Of the terminal of standard error; nil where that is none that redraws.
     private static func columns() -> Int? {
-        guard isatty(STDERR_FILENO) == 1 else { return nil }
-        let kind = ProcessInfo.processInfo.environment["TERM"] ?? ""
-        guard !kind.isEmpty, kind != "dumb" else { return nil }
+        guard Console.isScreen(STDERR_FILENO) else { return nil }
         var size = winsize()
         guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
         return Int(size.ws_col)

@@ -1,4 +1,5 @@
 import Client
+import ProgramSupport
 import Synchronization
 import System
 
@@ -47,7 +48,7 @@ enum RawTerminal {
         let news = try listen()
         guard tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0 else { throw SystemCallError.last }
         isRaw.store(true, ordering: .sequentiallyConsistent)
-        hasScreen.store(isScreen, ordering: .sequentiallyConsistent)
+        hasScreen.store(Console.isScreen(STDOUT_FILENO), ordering: .sequentiallyConsistent)
         defer { leave() }
         return try await body(news)
     }
@@ -56,11 +57,6 @@ enum RawTerminal {
     private static func restore() {
         guard isRaw.exchange(false, ordering: .sequentiallyConsistent) else { return }
         tcsetattr(STDIN_FILENO, TCSANOW, &before)
-    }
-
-    private static var isScreen: Bool {
-        let kind = getenv("TERM").map { String(cString: $0) } ?? ""
-        return isatty(STDOUT_FILENO) == 1 && !kind.isEmpty && kind != "dumb"
     }
 
     /// Puts the screen back, too: an editor in the sandbox that was cut off has not done so. Also called by handlers of signals.

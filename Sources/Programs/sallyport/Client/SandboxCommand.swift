@@ -35,7 +35,7 @@ struct ListSandboxes: AsyncParsableCommand {
                 let ids = SandboxListing(found, moment: ClientProgram.moment).ids
                 Console.say(ids.map { ForeignText.escaped($0) + "\n" }.joined())
             case .table:
-                Console.say(SandboxListing(found, moment: ClientProgram.moment).table(now: Timestamp.now().seconds))
+                Console.show(SandboxListing(found, moment: ClientProgram.moment).table(now: Timestamp.now().seconds))
             }
         }
     }

@@ -39,10 +39,12 @@ struct StatusCommand: AsyncParsableCommand {
             } else {
                 var table = TextTable("SERVER", "HEALTH", "SANDBOXES")
                 let counts = states.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
-                table.add([
-                    "\(api.origin)", Self.text(health, ready), counts.isEmpty ? "none" : counts.joined(separator: ", "),
-                ])
-                Console.say(table.text)
+                table.add(
+                    [
+                        "\(api.origin)", Self.text(health, ready),
+                        counts.isEmpty ? "none" : counts.joined(separator: ", "),
+                    ], tones: [1: isWhole ? .good : .bad])
+                Console.show(table)
                 for problem in Self.problems(ready) { Console.say(problem + "\n") }
             }
             guard isWhole else { throw ExitCode(1) }
