@@ -142,7 +142,7 @@ def test_its_end_is_told_and_a_server_that_was_killed_finds_it_again(secure, mak
     assert say(sandbox, "echo there") == "there"
     ends = make(entrypoint=["sh", "-c", "sleep 3; exit 5"])
     status = eventually(
-        lambda: (s := secure.api.get(f"/v1/sandboxes/{ends.id}").json()["status"])["state"] == "Terminated" and s)
+        lambda: (s := secure.api.get(f"/v1/sandboxes/{ends.id}").json()["status"])["state"] == "Failed" and s)
     assert "5" in status["message"], status
 
 

@@ -140,11 +140,14 @@ def test_lists_are_filtered_by_state_and_metadata_and_come_in_pages(create, serv
         assert [info.id for info in manager.list_sandbox_infos(both).sandbox_infos] == [boxes[1].id]
 
 
-def test_a_sandbox_whose_entrypoint_ends_is_terminated_and_can_be_deleted(create, server):
-    sandbox = create(entrypoint=["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.05; done; echo the end; exit 3"])
+def test_a_sandbox_whose_entrypoint_fails_is_failed_and_can_be_deleted(create, server):
+    program = "while [ ! -e /tmp/end ]; do sleep 0.05; done; echo the end; exit 3"
+    # One text is split as a shell would.
+    sandbox = create(entrypoint=[f"sh -c '{program}'"])
+    assert sandbox.get_info().entrypoint == ["sh", "-c", program]
     sandbox.files.write_file("/tmp/end", "")
     info = eventually(lambda: (i := sandbox.get_info()).status.state != "Running" and i, what="the end")
-    assert (info.status.state, info.status.reason) == ("Terminated", "ENTRYPOINT_EXITED")
+    assert (info.status.state, info.status.reason) == ("Failed", "ENTRYPOINT_EXITED")
     assert info.status.message == "the entrypoint ended with exit code 3"
     assert info.status.message in sandbox.get_diagnostic_events("runtime").content
     assert "the end" in sandbox.get_diagnostic_logs("container").content

@@ -134,6 +134,6 @@ def test_an_entrypoint_that_the_limit_ends_says_so(create):
         "sh", "-c", f"while [ ! -e /tmp/go ]; do sleep 0.05; done; exec {HOG}"])
     sandbox.files.write_file("/tmp/go", "")
     info = eventually(lambda: (i := sandbox.get_info()).status.state != "Running" and i, what="the end")
-    assert (info.status.state, info.status.reason) == ("Terminated", "OUT_OF_MEMORY")
+    assert (info.status.state, info.status.reason) == ("Failed", "OUT_OF_MEMORY")
     assert "signal 9 (SIGKILL); the memory limit of 256 MiB was reached" in info.status.message
     assert info.status.message in sandbox.get_diagnostic_events("runtime").content

@@ -110,7 +110,7 @@ def test_the_end_of_a_program_is_the_end_of_the_sandbox(engine, server, code, st
     where = f"/v1/sandboxes/{made.json()['id']}"
     eventually(lambda: server.api.get(where).json()["status"]["state"] not in ("Running", "Pending"), what="the end")
     status = server.api.get(where).json()["status"]
-    assert f"exit code {code}" in status["message"]
+    assert status["state"] == state and f"exit code {code}" in status["message"]
     assert server.api.delete(where).status_code == 204
 
 

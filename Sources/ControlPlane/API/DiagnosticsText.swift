@@ -24,7 +24,7 @@ enum DiagnosticsText {
         var lines = [
             line("Container ID", String(sandbox.id.filter { $0 != "-" }.prefix(12))),
             line("Name", "sandbox-\(sandbox.id)"),
-            line("Image", ForeignText.escaped(sandbox.image)), line("Status", word(status.state)),
+            line("Image", ForeignText.escaped(sandbox.image)), line("Status", word(status)),
             line("Running", flag(isPaused || status.state == .running)), line("Paused", flag(isPaused)),
             line("OOMKilled", flag(status.reason == StatusReason.outOfMemory)),
             line("Exit Code", "\(status.exitCode ?? 0)"), line("Started At", started.map { "\($0)" } ?? never),
@@ -69,14 +69,14 @@ enum DiagnosticsText {
     private static func flag(_ flag: Bool) -> String { flag ? "True" : "False" }
 
     /// An engine's word for a state.
-    private static func word(_ state: SandboxState) -> String {
-        switch state {
+    private static func word(_ status: SandboxStatus) -> String {
+        switch status.state {
         case .pending: "created"
         case .running, .pausing, .resuming: "running"
         case .paused: "paused"
         case .stopping: "removing"
         case .terminated: "exited"
-        case .failed: "dead"
+        case .failed: status.exitCode == nil ? "dead" : "exited"
         }
     }
 

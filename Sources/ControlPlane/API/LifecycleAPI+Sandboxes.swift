@@ -73,8 +73,10 @@ extension LifecycleAPI {
         let create = try CreateRequest(try await json(call.request), limits: limits)
         if let snapshot = create.snapshot { _ = try self.snapshot(snapshot, call.caller) }
         let sandbox = try await service.create(create, owner: call.caller.key)
-        return .json(
-            .accepted, SandboxView(sandbox, showsSource: false), headers: ["location": "/v1/sandboxes/\(sandbox.id)"])
+        var view = SandboxView(sandbox, showsSource: false)
+        // The contract's answer repeats the request.
+        if let sent = create.sentEntrypoint { view.entrypoint = sent }
+        return .json(.accepted, view, headers: ["location": "/v1/sandboxes/\(sandbox.id)"])
     }
 
     private func renew(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {

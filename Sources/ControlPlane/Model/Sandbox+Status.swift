@@ -80,7 +80,9 @@ extension SandboxStatus {
             case .signalled: StatusReason.killed
             case .exited, .notStarted, nil: StatusReason.exited
             }
-        self.init(.terminated, reason: reason, message: ForeignText.escaped("\(end)"))
+        // The contract's states tell success from failure.
+        let isSuccess = !end.isOutOfMemory && [.exited(0), nil].contains(end.entrypoint)
+        self.init(isSuccess ? .terminated : .failed, reason: reason, message: ForeignText.escaped("\(end)"))
         exitCode = end.entrypoint?.exitCode
     }
 }

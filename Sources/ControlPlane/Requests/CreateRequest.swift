@@ -13,6 +13,8 @@ struct CreateRequest: Sendable {
     /// The id of a snapshot to restore; nil if an image is given.
     var snapshot: String?
     var entrypoint: [String]
+    /// As it was sent, where that was one text of several words.
+    var sentEntrypoint: [String]?
     /// Seconds; nil if it stays until it is deleted.
     var timeout: Int?
     var environment: [ExactName: String]
@@ -126,6 +128,7 @@ struct CreateRequest: Sendable {
         effectivePolicy = policy ?? serverLimits.defaultPolicy ?? .allowAll
         (self.volumes, bucketKeys) = ([], [:])
         try checkRules(serverLimits)
+        if let words = try EntrypointWords.split(entrypoint) { (self.entrypoint, sentEntrypoint) = (words, entrypoint) }
         (self.volumes, bucketKeys) = try VolumeRequest.checked(volumes)
         ports = try PortsRequest.read(self.extensions, serverLimits.capabilities)
         guard ports == nil || !secureAccess else {

@@ -2,8 +2,8 @@
     import Glibc
 #endif
 
-/// How a sandbox's entrypoint ended, as reported by its init. Root inside could forge the report, so it is only shown
-/// to people, and nothing depends on it.
+/// How a sandbox's entrypoint ended, as reported by its init. Root inside could forge the report, so it is only shown: nothing but
+/// the state that a client sees depends on it.
 package enum EntrypointEnd: Hashable, Sendable {
     case exited(Int32)
     case signalled(Int32)

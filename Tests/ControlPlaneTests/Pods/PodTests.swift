@@ -102,7 +102,7 @@ import Testing
         ] as [(EntrypointEnd, Bool, String)] {
             let id = try await house.create()
             house.cluster.end(id, end, isOutOfMemory: isOutOfMemory)
-            await house.until(id, .terminated)
+            await house.until(id, .failed)
             let pod = try #require(house.cluster[id])
             await house.service.heard(.exited(try #require(pod.end)))
             await house.service.heard(.lost(id: id, reason: "its pod was deleted"))
@@ -127,7 +127,7 @@ import Testing
         house.cluster.end(ended, .exited(7))
         await house.cluster.evict(gone)
         house.cluster.breakWatches()
-        await house.until(ended, .terminated)
+        await house.until(ended, .failed)
         await house.until(gone, .failed)
         #expect(house.service.catalog[ended]?.status.message.contains("exit code 7") == true)
         #expect(house.service.catalog[gone]?.status.reason == "SANDBOX_LOST" && house.state(kept) == .running)
@@ -154,14 +154,14 @@ import Testing
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(deleted)").status == 204)
         house.cluster.end(kept, .exited(1))
         house.cluster.release()
-        await house.until(kept, .terminated)
+        await house.until(kept, .failed)
         await house.service.heard(.exited(SandboxEnd(id: deleted, entrypoint: .exited(0))))
         #expect(house.service.catalog[deleted] == nil)
         // That it started was held, too, and is told after its end.
         let placement = SandboxPlacement(
             .sidecar(PolicyEndpoint(host: "127.0.0.1", port: 1, token: "t")), .pod(address: "10.42.0.9"))
         await house.service.heard(.started(id: kept, placement))
-        #expect(house.state(kept) == .terminated)
+        #expect(house.state(kept) == .failed)
     }
 
     @Test func `a slow create is answered, called off by a delete, and leaves nothing`() async throws {

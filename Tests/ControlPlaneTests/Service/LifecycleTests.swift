@@ -344,16 +344,16 @@ extension JSONValue {
         #expect(await patch(1, long).status == 200)
     }
 
-    @Test func `a sandbox whose entrypoint ends is terminated, and no longer routed to`() async throws {
+    @Test func `a sandbox whose entrypoint fails is failed, and no longer routed to`() async throws {
         let house = try House(), id = try await house.create()
         let follower = Task { await house.service.follow() }
         house.runtime.event.yield(.exited(SandboxEnd(id: id, entrypoint: .exited(3))))
-        while house.service.catalog[id]?.status.state != .terminated { try await Task.sleep(for: .milliseconds(1)) }
+        while house.service.catalog[id]?.status.state != .failed { try await Task.sleep(for: .milliseconds(1)) }
         let shown = await house.send(.GET, "/v1/sandboxes/\(id)")
         #expect(shown.json?["status", "reason"] == .string("ENTRYPOINT_EXITED"))
         #expect(shown.json?["status", "message"] == .string("the entrypoint ended with exit code 3"))
         let events = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/events")
-        #expect(events.text.contains("Terminated ENTRYPOINT_EXITED: the entrypoint ended with exit code 3"))
+        #expect(events.text.contains("Failed ENTRYPOINT_EXITED: the entrypoint ended with exit code 3"))
         #expect(house.routes.lookup(sandbox: id, port: 80) == .unknown)
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
         follower.cancel()
@@ -363,14 +363,16 @@ extension JSONValue {
         let house = try House()
         let follower = Task { await house.service.follow() }
         defer { follower.cancel() }
-        for (end, kills, reason) in [
-            (.signalled(11), 0, "ENTRYPOINT_KILLED"), (.signalled(9), 1, "OUT_OF_MEMORY"),
-            (nil, 0, "ENTRYPOINT_EXITED"), (.notStarted(2, program: "/\u{1b}[31m\u{202e}"), 0, "ENTRYPOINT_EXITED"),
-        ] as [(EntrypointEnd?, UInt64, String)] {
+        for (end, kills, state, reason) in [
+            (.exited(0), 0, .terminated, "ENTRYPOINT_EXITED"), (nil, 0, .terminated, "ENTRYPOINT_EXITED"),
+            (.signalled(11), 0, .failed, "ENTRYPOINT_KILLED"), (.signalled(9), 1, .failed, "OUT_OF_MEMORY"),
+            (nil, 1, .failed, "OUT_OF_MEMORY"), (.exited(0), 1, .terminated, "ENTRYPOINT_EXITED"),
+            (.notStarted(2, program: "/\u{1b}[31m\u{202e}"), 0, .failed, "ENTRYPOINT_EXITED"),
+        ] as [(EntrypointEnd?, UInt64, SandboxState, String)] {
             let id = try await house.create()
             house.runtime.event.yield(
                 .exited(SandboxEnd(id: id, entrypoint: end, memoryKills: kills, memoryLimit: 1 << 28)))
-            while house.service.catalog[id]?.status.state != .terminated { try await Task.sleep(for: .milliseconds(1)) }
+            while house.service.catalog[id]?.status.state != state { try await Task.sleep(for: .milliseconds(1)) }
             let status = try #require(house.service.catalog[id]?.status)
             #expect(status.reason == reason && !status.message.isEmpty)
             #expect(status.message.utf8.allSatisfy { (0x20..<0x7f).contains($0) })

@@ -55,6 +55,30 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
     }
 
     @Test(arguments: [
+        ("python app.py", ["python", "app.py"]), ("  a\tb \n", ["a", "b"]),
+        (#"sh -c 'echo "a b"'"#, ["sh", "-c", #"echo "a b""#]),
+        (#"a "b\"c\d\\" '' e\ f"#, ["a", #"b"c\d\"#, "", "e f"]), (#"x'y'"z" 'é ü'"#, ["xyz", "é ü"]),
+    ]) func `an entrypoint of one text is split as a shell splits it`(_ text: String, _ words: [String]) throws {
+        let sent = String(decoding: JSONValue.array([.string(text)]).encoded, as: UTF8.self)
+        let request = try request(#""entrypoint":\#(sent)"#)
+        #expect(request.entrypoint == words && request.sentEntrypoint == [text])
+    }
+
+    @Test func `one word, and words in a list, stay what they are`() throws {
+        for sent in [#"["it's"]"#, #"["a b","c"]"#] {
+            let request = try request(#""entrypoint":\#(sent)"#)
+            #expect(JSONValue.array(request.entrypoint.map { .string($0) }) == (try JSONValue(Array(sent.utf8))))
+            #expect(request.sentEntrypoint == nil)
+        }
+    }
+
+    @Test(arguments: ["a 'b", #"a "b"#, #"a b\"#, "   ", "'' a"])
+    func `what a shell cannot split is refused`(_ text: String) {
+        let sent = String(decoding: JSONValue.array([.string(text)]).encoded, as: UTF8.self)
+        #expect(throws: APIError.self) { try request(#""entrypoint":\#(sent)"#) }
+    }
+
+    @Test(arguments: [
         (#""image":{"uri":"  "}"#, "body.image.uri"), (#""image":{}"#, "body.image.uri"),
         (#""image":"x""#, "body.image"),
         (#""image":null"#, "body.image"), (#""image":{"uri":"x","auth":{"username":"u"}}"#, "body.image.auth"),
