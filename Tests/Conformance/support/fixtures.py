@@ -6,9 +6,12 @@ import sys
 
 import pytest
 
+from . import authorities
 from .registry import Registry
 from .server import OCI_RUNTIME, AllInOneServer
 from .world import World
+
+authorities.share()
 
 
 # What the shared server's sandboxes are: `local`; `docker`, containers of an engine that this machine's guard guards, and whose
