@@ -39,7 +39,8 @@ extension Settings {
         port = 28888
 
         [ingress.gateway]
-        # address = "sandboxes.example:28888"
+        # CHANGE THIS to the name or address by which clients reach the gateway: endpoints tell it to them.
+        address = "sandboxes.example:28888"
 
         [local]
         state_dir = "/var/lib/sallyport"

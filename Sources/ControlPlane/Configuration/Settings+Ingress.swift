@@ -113,8 +113,19 @@ extension Settings {
         [
             .optionalText(
                 "address", "host:port", \.gateway.address, example: "127.0.0.1:28888",
-                "absent: where the gateway listens")
-        ])
+                "what endpoints tell clients; needed where ingress.host is 0.0.0.0 or ::; absent: ingress.host and port"
+            )
+        ]
+    ) { (_, settings) throws(ConfigurationError) in
+        // For a listener it means every address of the machine; a client cannot connect to it.
+        let host = settings.gateway.host
+        guard settings.gateway.address == nil, let address = IPAddress(host)?.unmapped,
+            address.bytes.allSatisfy({ $0 == 0 })
+        else { return }
+        throw ConfigurationError(
+            "ingress.host \"\(host)\" listens on every address, so endpoints cannot name it: set ingress.gateway.address to "
+                + "what clients reach the gateway by, such as \"sandboxes.example:\(settings.gateway.port)\"")
+    }
 
     static let routeSection = SettingSection(
         "ingress.gateway.route", "Where requests say which sandbox they are for.",

@@ -40,7 +40,7 @@ extension GatewayConfiguration {
 
 extension Settings.Gateway {
     /// The gateway's address in endpoints.
-    var advertised: String { address ?? "\(host):\(port)" }
+    var advertised: String { address ?? "\(host.contains(":") ? "[\(host)]" : host):\(port)" }
     /// The advertised address without its port.
     fileprivate var domain: String { String(advertised.prefix { $0 != ":" }) }
 }

@@ -62,6 +62,7 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
 
     @Test func `an example is read, and one for what there is no runtime for says so`() throws {
         #expect(try settings(Settings.Example.local.file).server.host == "0.0.0.0")
+        #expect(try settings(Settings.Example.local.file).gateway.advertised == "sandboxes.example:28888")
         #expect(try settings(Settings.Example.docker.file).runtime == .docker)
         #expect(try settings(Settings.Example.k8s.file).runtime == .local)
         #expect(Settings.Example.k8s.file.hasPrefix("# NOT YET: there is no Kubernetes runtime"))
@@ -188,6 +189,22 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         #expect(read.gateway.keys?.active == "b" && read.egress.upstreams?.map(\.port) == [53, 5353])
         #expect(read.local.addressPool == CIDRBlock("10.9.0.0/16"))
         #expect(read.egress.flowCheck?.uncheckedPorts == [22, 8443])
+    }
+
+    @Test(arguments: ["0.0.0.0", "::", "0:0:0:0:0:0:0:0", "::ffff:0.0.0.0"])
+    func `a gateway on every address needs one that endpoints can name`(_ host: String) throws {
+        let listening = "[ingress]\nhost = \"\(host)\"\n"
+        for text in [listening, listening + "[ingress.gateway]\naddress = \"\""] {
+            let error = try #require(throws: ConfigurationError.self) { _ = try settings(text) }
+            #expect(error.description.contains("set ingress.gateway.address"), "\(error)")
+        }
+        let named = try settings(listening + "[ingress.gateway]\naddress = \"gw.example:443\"")
+        #expect(named.gateway.advertised == "gw.example:443")
+    }
+
+    @Test(arguments: [("192.0.2.1", "192.0.2.1:28888"), ("2001:db8::1", "[2001:db8::1]:28888")])
+    func `without an address endpoints name where the gateway listens`(_ host: String, _ address: String) throws {
+        #expect(try settings("[ingress]\nhost = \"\(host)\"").gateway.advertised == address)
     }
 
     @Test func `TLS is a second listener, and none where nothing is said`() throws {
