@@ -241,7 +241,7 @@ def test_the_command_line_takes_lists_shows_restores_and_deletes_them(create, se
     assert taken not in osb("snapshot", "list", "--sandbox-id", source.id)
 
 
-# What a sandbox plants in its files for whoever is restored from them (docs/threats.md, R13).
+# What a sandbox plants in its files for whoever is restored from them (docs/threats.md, R14).
 PLANT = r'''
 import os, socket, stat
 os.makedirs("/plant/folder")

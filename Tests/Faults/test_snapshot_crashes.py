@@ -1,5 +1,5 @@
 """The server is killed while snapshots are taken, deleted and restored. What was acknowledged is whole, what was not left
-nothing, and no sandbox stays frozen (docs/threats.md, R13 and E22)."""
+nothing, and no sandbox stays frozen (docs/threats.md, R14 and E22)."""
 
 import random
 import threading
