@@ -10,9 +10,9 @@ struct Greeting {
     ///   for others to find: its file is named instead.
     init(_ facts: ServeFacts, showsKey: Bool) {
         let settings = facts.settings
-        let server = "\(settings.server.host):\(settings.server.port)"
+        let server = Self.address(settings.server.host, settings.server.port)
         func secure(_ listener: TLSListener?) -> String {
-            listener.map { "\n    with TLS     https://\($0.host):\($0.port)" } ?? ""
+            listener.map { "\n    with TLS     https://\(Self.address($0.host, $0.port))" } ?? ""
         }
         let key =
             switch (facts.apiKey, facts.apiKeyFile) {
@@ -25,7 +25,7 @@ struct Greeting {
 
             Sallyport \(AllInOneServer.release) is ready.
               lifecycle API  http://\(server)\(secure(settings.server.tls))
-              gateway        http://\(settings.gateway.host):\(settings.gateway.port)\(secure(settings.gateway.tls))
+              gateway        http://\(Self.address(settings.gateway.host, settings.gateway.port))\(secure(settings.gateway.tls))
 
             Paste this into another shell:
 
@@ -55,12 +55,16 @@ struct Greeting {
             """
     }
 
+    /// As clients take it: an IPv6 address has brackets.
+    static func address(_ host: String, _ port: Int) -> String { "\(host.contains(":") ? "[\(host)]" : host):\(port)" }
+
     /// The same for programs, without the key.
     static func fields(_ facts: ServeFacts) -> Logger.Metadata {
         let settings = facts.settings
         var fields: Logger.Metadata = [
-            "release": "\(AllInOneServer.release)", "api": "\(settings.server.host):\(settings.server.port)",
-            "gateway": "\(settings.gateway.host):\(settings.gateway.port)",
+            "release": "\(AllInOneServer.release)",
+            "api": "\(address(settings.server.host, settings.server.port))",
+            "gateway": "\(address(settings.gateway.host, settings.gateway.port))",
         ]
         if let file = facts.apiKeyFile, facts.apiKey != nil { fields["api-key-file"] = "\(file)" }
         return fields

@@ -152,7 +152,7 @@ struct IngressCommand: ParsableCommand {
         } start: { program in
             let gateway = try await IngressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
-            Console.say("the gateway listens on \(program.settings.gateway.host):\(gateway.port)\n")
+            Console.say("the gateway listens on \(Greeting.address(program.settings.gateway.host, gateway.port))\n")
             return Program.Running {
                 await gateway.shutdown()
             } change: {
