@@ -15,7 +15,7 @@ extension SQLiteStore {
                     return (table, documents.map { state(String.fromDatabaseValue($0[0]) ?? "") })
                 }
             }
-        } catch { throw StoreError(path: path, reason: "\(error)") }
+        } catch { throw StoreError(path: path, error) }
     }
 
     /// A word of those that this program knows: anything else could be a secret.

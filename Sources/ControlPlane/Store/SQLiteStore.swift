@@ -28,10 +28,8 @@ package final class SQLiteStore: ServerStore {
             pool = try DatabasePool(path: path, configuration: configuration)
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
             try migrator.migrate(pool)
-        } catch let error as StoreError {
-            throw error
         } catch {
-            throw StoreError(path: path, reason: "\(error)")
+            throw StoreError(path: path, error)
         }
         sandboxes = SQLiteTable<Sandbox>(path: path, pool: pool, name: "sandbox") { $0.createdAt }
         snapshots = SQLiteTable<Snapshot>(path: path, pool: pool, name: "snapshot", isDurable: true) { $0.createdAt }
@@ -74,7 +72,7 @@ package final class SQLiteStore: ServerStore {
                 try db.execute(sql: "PRAGMA user_version = \((number + 1) & 0xffff)")
             }
         } catch {
-            throw StoreError(path: path, reason: "\(error)")
+            throw StoreError(path: path, error)
         }
     }
 
@@ -83,7 +81,7 @@ package final class SQLiteStore: ServerStore {
         do {
             return try await pool.read { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
         } catch {
-            throw StoreError(path: path, reason: "\(error)")
+            throw StoreError(path: path, error)
         }
     }
 }

@@ -69,6 +69,6 @@ struct SQLiteTable<Record: Codable & Identifiable<String> & Sendable>: RecordTab
     private func translated<Result: Sendable>(
         _ body: @Sendable () async throws -> Result
     ) async throws(StoreError) -> Result {
-        do { return try await body() } catch { throw StoreError(path: path, reason: "\(error)") }
+        do { return try await body() } catch { throw StoreError(path: path, error) }
     }
 }

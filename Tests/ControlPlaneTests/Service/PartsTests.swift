@@ -146,17 +146,45 @@ import Testing
         }
     }
 
-    @Test func `a folder that is not there is an error that names the file`() throws {
+    @Test func `a folder that is not there is an error that names the file, and says what has to be there`() throws {
         let error = try #require(throws: StoreError.self) { _ = try SQLiteStore(path: "/nowhere/x.db") }
-        #expect(error.description.contains("/nowhere/x.db"))
+        #expect(error.description.contains("/nowhere/x.db") && error.reason.contains("its folder has to be there"))
     }
 
-    @Test func `a file that is no database is an error, and stays as it is`() async throws {
+    @Test func `a file that is no database is an error that says what to do, and stays as it is`() async throws {
         try await withStore { path async throws in
             try Data("not a database, just some text that is long enough".utf8).write(to: URL(filePath: path))
-            #expect(throws: StoreError.self) { _ = try SQLiteStore(path: path) }
+            let error = try #require(throws: StoreError.self) { _ = try SQLiteStore(path: path) }
+            #expect(error.reason.contains("(SQLite error 26): restore a backup"))
+            #expect(error.reason.contains(path + "-wal"))
             #expect(try String(contentsOfFile: path, encoding: .utf8).hasPrefix("not a database"))
         }
+    }
+
+    private static func writeWithoutRight(to path: String) throws {
+        var configuration = Configuration()
+        configuration.readonly = true
+        try DatabaseQueue(path: path, configuration: configuration).write { try $0.execute(sql: "DELETE FROM sandbox") }
+    }
+
+    @Test func `a write to a file that may only be read says whose it has to be`() async throws {
+        try await withStore { path async throws in
+            _ = try SQLiteStore(path: path)
+            let error = try #require(throws: DatabaseError.self) { try Self.writeWithoutRight(to: path) }
+            let told = StoreError(path: path, error)
+            #expect(told.reason.contains("(SQLite error 8)") && told.reason.contains("mounted read-only"))
+        }
+    }
+
+    @Test(arguments: [
+        (ResultCode.SQLITE_CORRUPT, "restore a backup"), (.SQLITE_CANTOPEN, "has to be there"),
+        (.SQLITE_FULL, "make room"), (.SQLITE_IOERR_WRITE, "dmesg"), (.SQLITE_BUSY_SNAPSHOT, "fuser x.db"),
+    ])
+    func `what SQLite says of a file comes with what to do, and with SQLite's number for it`(
+        code: ResultCode, advice: String
+    ) {
+        let told = StoreError(path: "x.db", DatabaseError(resultCode: code)).description
+        #expect(told.contains(advice) && told.contains("(SQLite error \(code.rawValue))"))
     }
 }
 
