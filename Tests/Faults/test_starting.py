@@ -185,6 +185,8 @@ def test_the_starter_configuration_is_one_that_the_server_takes(stopped):
     assert done.returncode == 0 and starter.stat().st_mode & 0o777 == 0o600
     again = subprocess.run([BINARY, "init-config", str(starter)], capture_output=True, text=True, timeout=20)
     assert again.returncode != 0 and "--force" in again.stderr
+    nowhere = subprocess.run([BINARY, "init-config", "/nowhere/starter.toml"], capture_output=True, text=True, timeout=20)
+    assert nowhere.returncode != 0 and "/nowhere/starter.toml cannot be written: No such file or directory" in nowhere.stderr
     # Its keys are known: with a port that is out of range beside them, that is what is wrong.
     text = failure(stopped, config=starter.read_text().replace("# port = 8080", "port = 0"))
     stopped.write_configuration()

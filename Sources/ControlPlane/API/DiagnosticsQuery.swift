@@ -73,7 +73,7 @@ struct DiagnosticsQuery: Hashable, Sendable {
     /// says nothing.
     private static func seconds(_ text: String, _ kind: Kind) throws(APIError) -> Int {
         guard [.events, .logs].contains(kind) else {
-            throw .parameter("since: only logs and events are of a time; leave it out")
+            throw .parameter("since applies to logs and events only; leave it out")
         }
         guard let seconds = DurationText.seconds(text) else {
             throw .parameter("since '\(text.prefix(40))' is no duration: write 90s, 10m, 1h or 7d")

@@ -134,7 +134,8 @@ extension Settings {
                 isIPv4 ? (8...28).contains(block.prefixLength) : block.prefixLength <= 96
             else { throw value.wrong() }
             if let special = specialBlocks.first(where: block.overlaps) {
-                throw value.wrong("addresses of a private network: \(special) is nobody's to give")
+                throw value.wrong(
+                    "addresses of a private network: \(special) is reserved and cannot be given to sandboxes")
             }
             settings[keyPath: place] = block
         }

@@ -57,7 +57,7 @@ extension SandboxService {
         else {
             throw APIError(
                 .tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED",
-                "as many snapshots as may be are being taken: ask again when one of them is Ready")
+                "too many snapshots are being taken at the moment: try again when one of them is Ready")
         }
         guard let owner, snapshots.all.filter({ $0.owner == owner }).count >= Self.maxSnapshotsOfKey else { return }
         throw APIError(

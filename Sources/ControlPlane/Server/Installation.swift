@@ -1,6 +1,7 @@
 import Egress
 import FoundationEssentials
 import NetworkPolicy
+import Runtimes
 
 /// Finds the files that come with the program: beside it in a build, or where a package installs them.
 struct Installation: Sendable {
@@ -14,10 +15,12 @@ struct Installation: Sendable {
     /// The static execd: a release build's, or a package's. A debug build's is not static; it takes the one of the release build beside it.
     func execd() throws(ConfigurationError) -> String {
         let candidates = [
-            programFolder + "/../release/execd", "/usr/local/lib/sallyport/execd", "/usr/lib/sallyport/execd",
+            programFolder + "/../release/execd", "/usr/local/lib/sallyport/execd", RuntimeError.packagedExecd,
         ]
         if let found = candidates.first(where: { FileManager.default.isExecutableFile(atPath: $0) }) { return found }
-        throw ConfigurationError("the static execd is not found: run `make execd`, or name it in local.execd")
+        throw ConfigurationError(
+            "the static execd is not found: run `make execd`, or name it in local.execd; the package has it at "
+                + RuntimeError.packagedExecd)
     }
 
     /// The presets that come with the program, none if their folder is not found, and the operator's own beside them.

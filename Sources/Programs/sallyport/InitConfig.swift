@@ -1,6 +1,7 @@
 import ArgumentParser
 import ControlPlane
 import FoundationEssentials
+import System
 
 /// `sallyport init-config`
 struct InitConfig: ParsableCommand {
@@ -23,10 +24,9 @@ struct InitConfig: ParsableCommand {
             throw ValidationError("\(target) already exists; use --force to replace it")
         }
         // The file may later contain an API key.
-        guard
-            FileManager.default.createFile(
-                atPath: target, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
-        else { throw ValidationError("\(target) cannot be written") }
+        do throws(SystemCallError) { try File.replace(target, with: Array(text.utf8), mode: 0o600) } catch {
+            throw ValidationError("\(target) cannot be written: \(error)")
+        }
         print("wrote \(target)")
     }
 }

@@ -37,7 +37,8 @@ package enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
                 + "server's [local] say which registry such names belong to"
         case .notOnThisMachine(let image):
             "there is no image \(image) on this machine, and names under \(ImageReference.localNames) are never fetched: "
-                + "`make base-image` makes \(ImageReference.localNames)base"
+                + "`make base-image` makes \(ImageReference.localNames)base (with CODE=1 \(ImageReference.localNames)code, too); "
+                + "from the package: /usr/share/sallyport/base-image.sh /var/lib/sallyport/base"
         case .notFound(let image): "there is no image \(image) in its registry: check name and tag"
         case .unauthorized(let image):
             "the registry refuses access to \(image): it is private, or does not exist; check name and credentials"

@@ -16,21 +16,23 @@ extension BucketClaim {
         guard Self.isBucket(bucket) else {
             throw VolumeProblem(
                 .invalidParameter,
-                "the bucket of volume \(volume) is no name: 3 to 63 of a-z, 0-9 and -, neither at its beginning nor end a -"
+                "the bucket of volume \(volume) is not a valid name: write 3 to 63 of a-z, 0-9 and -, with no - at its beginning or end"
             )
         }
         guard Self.isEndpoint(endpoint) else {
             throw VolumeProblem(
                 .invalidParameter,
-                "the endpoint of volume \(volume) is none: a host, with http:// or https:// before it or a port behind it"
+                "the endpoint of volume \(volume) is not valid: write a host, with http:// or https:// before it or a port behind it"
             )
         }
         if let region, !(1...32).contains(region.utf8.count) || !SandboxVolume.isName(region, upTo: 32) {
-            throw VolumeProblem(.invalidParameter, "the region of volume \(volume) is none: up to 32 of a-z, 0-9 and -")
+            throw VolumeProblem(
+                .invalidParameter, "the region of volume \(volume) is not valid: write up to 32 of a-z, 0-9 and -")
         }
         for option in options { try check(option, of: volume) }
         guard Self.isPlain(keys.id), Self.isPlain(keys.secret), !keys.id.utf8.contains(UInt8(ascii: ":")) else {
-            throw VolumeProblem(.invalidBucketKeys, "the keys of volume \(volume) have a character that no key has")
+            throw VolumeProblem(
+                .invalidBucketKeys, "the keys of volume \(volume) have a character that is not allowed in keys")
         }
     }
 
@@ -42,13 +44,14 @@ extension BucketClaim {
             )
         }
         guard option.unicodeScalars.allSatisfy({ !Self.harmful.contains($0) }) else {
-            throw VolumeProblem(.invalidParameter, "an option of volume \(volume) has a character that no option has")
+            throw VolumeProblem(
+                .invalidParameter, "an option of volume \(volume) has a character that is not allowed in options")
         }
         let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         guard Self.options.contains(String(parts[0])), parts.count == 1 || Self.isPlain(String(parts[1])) else {
             throw VolumeProblem(
                 .invalidBucketOption,
-                "an option of volume \(volume) is none of those that requests may give: \(Self.options.joined(separator: ", "))"
+                "an option of volume \(volume) is not one that requests may give: use \(Self.options.joined(separator: ", "))"
             )
         }
     }

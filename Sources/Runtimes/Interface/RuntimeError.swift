@@ -62,7 +62,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .system(let action, let reason): "\(action): \(reason)"
         case .notRoot: "the local runtime needs root: start the server as root, or choose another runtime"
         case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
-        case .missingExecd(let path): "there is no static execd at \(path): run `make execd`"
+        case .missingExecd(let path):
+            "there is no static execd at \(path): run `make execd`; the package has it at \(Self.packagedExecd)"
         case .missingKernelFeature(let what): "the kernel lacks what the local runtime needs: \(what)"
         case .imageNotFound(let image): "there is no image at \(image)"
         case .noAddressLeft(let pool): "every address of \(pool) is taken: delete sandboxes or enlarge the pool"
@@ -83,6 +84,9 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
             "sandboxes cannot have user namespaces, which local.user_namespaces requires: \(reason)"
         }
     }
+
+    /// Where scripts/deb.sh puts it.
+    package static let packagedExecd = "/usr/lib/sallyport/execd"
 
     /// Whose fault it is, for choosing the status of an answer.
     package enum Kind: Hashable, Sendable {

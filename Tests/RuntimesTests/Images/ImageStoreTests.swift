@@ -157,6 +157,7 @@ import Testing
             let error = await #expect(throws: ImageError.self) { try await store.image(name) }
             guard case .notOnThisMachine = error else { throw error! }
             #expect("\(error!)".contains("make base-image"))
+            #expect("\(error!)".contains("/usr/share/sallyport/base-image.sh"))
         }
         await #expect(throws: ImageError.unqualified("python", canonical: "docker.io/library/python:latest")) {
             try await store.image("python")
