@@ -12,25 +12,24 @@ import System
 package struct ServerCheckup: Sendable {
     package let findings: [CheckupFinding]
 
-    package init(path: String?, environment: [String: String], now: Int64 = Timestamp.now().seconds) {
+    package init(path: String?, environment: [String: String], now: Int64 = Timestamp.now().seconds) async {
         let settings: Settings
         do {
             settings = try Settings.load(path: path, environment: environment)
         } catch {
             findings = [
-                CheckupFinding(
-                    .problem, "configuration", "\(error)",
+                .problem(
+                    "configuration", "\(error)",
                     remedy:
                         "mend it; `sallyport settings` lists what it may say, `sallyport init-config` writes a new one")
             ]
             return
         }
-        var found = [CheckupFinding(.ok, "configuration", "can be used")]
-        found.append(Self.policies(settings))
-        found += Self.machine(settings)
-        found +=
-            [Self.addresses(settings.local), Self.clock(now, ["/proc/self/exe", settings.database])]
-            + Self.disk(settings.local.stateDirectory)
+        var found: [CheckupFinding] = [.ok("configuration", "can be used"), Self.policies(settings)]
+        found += await Self.runtime(settings)
+        found.append(Self.addresses(settings.local, HostNetworks.current(tag: settings.local.tag)))
+        found.append(Self.clock(now, ["/proc/self/exe", settings.database]))
+        found += Self.disk(settings.local.stateDirectory)
         findings = found
     }
 
@@ -50,41 +49,53 @@ package struct ServerCheckup: Sendable {
     private static func policies(_ settings: Settings) -> CheckupFinding {
         do {
             _ = (try OperatorPolicies(settings), try EgressPlane.lists(settings))
-            return CheckupFinding(.ok, "policies", "presets, default policy and lists can be used")
+            return .ok("policies", "presets, default policy and lists can be used")
         } catch {
-            return CheckupFinding(.problem, "policies", "\(error)", remedy: "mend the file; a server would not start")
+            return .problem("policies", "\(error)", remedy: "mend the file; a server would not start")
         }
     }
 
-    private static func machine(_ settings: Settings) -> [CheckupFinding] {
-        guard settings.runtime == .local else {
-            return [
-                CheckupFinding(
-                    .warning, "runtime",
-                    "this looks at the local runtime alone; docs/docker.md says what an engine needs")
-            ]
+    private static func runtime(_ settings: Settings) async -> [CheckupFinding] {
+        let machine = Self.machine(settings)
+        guard settings.runtime == .docker else { return machine.findings }
+        let isBeside = settings.egress.placement == .sidecar
+        var found = machine.findingsBesideEngine(hasGuard: !isBeside)
+        do throws(ConfigurationError) {
+            let engine = EngineCheckup(
+                try settings.engineAddress(), runtime: settings.engineRuntime,
+                network: isBeside ? settings.docker.network : nil)
+            found += await engine.findings()
+            _ = try settings.docker.seccomp()
+        } catch {
+            found.append(
+                .problem(
+                    "docker", "\(error)", remedy: "mend [docker], or the variables DOCKER_HOST and DOCKER_CERT_PATH"))
         }
+        return found
+    }
+
+    private static func machine(_ settings: Settings) -> MachineCheckup {
         let execd = try? settings.local.execd ?? Installation.current.execd()
         var local = LocalConfiguration(
-            stateDirectory: settings.sandboxesFolder, execdPath: execd ?? "/usr/lib/sallyport/execd",
+            stateDirectory: settings.sandboxesFolder, execdPath: execd ?? RuntimeError.packagedExecd,
             addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
             tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
             maxOutputLine: settings.local.maxOutputLine)
         local.reachableBy = settings.local.reachableBy
         local.gVisor = settings.local.gVisor
         local.ociRuntime = settings.local.ociRuntime?.rawValue
-        return MachineCheckup(local).findings
+        return MachineCheckup(local)
     }
 
-    private static func addresses(_ local: Settings.Local) -> CheckupFinding {
-        let place = "addresses", networks = HostNetworks.current(tag: local.tag)
+    static func addresses(_ local: Settings.Local, _ networks: HostNetworks) -> CheckupFinding {
+        let place = "addresses"
         for (key, pool) in [("address_pool", local.addressPool), ("address_pool_v6", local.addressPoolV6)] {
             guard let network = networks.overlap(with: pool) else { continue }
-            return CheckupFinding(
-                .problem, place, "local.\(key) \(pool) overlaps a network of this machine, \(network)",
+            return .problem(
+                place, "local.\(key) \(pool) overlaps a network of this machine, \(network)",
                 remedy: "set local.\(key) to a block that is not in use")
         }
-        return CheckupFinding(.ok, place, "\(local.addressPool) and \(local.addressPoolV6) are free")
+        return .ok(place, "\(local.addressPool) and \(local.addressPoolV6) are free")
     }
 
     /// Tokens, expiries and certificates are judged by it. What has been written later than now tells that it stands behind.
@@ -93,42 +104,41 @@ package struct ServerCheckup: Sendable {
         for file in files {
             var status = stat()
             guard stat(file, &status) == 0, Int64(status.st_mtim.tv_sec) > now + allowed else { continue }
-            return CheckupFinding(
-                .problem, place, "it stands before \(file) was written: signed routes and expiries are judged wrongly",
+            return .problem(
+                place, "it stands before \(file) was written: signed routes and expiries are judged wrongly",
                 remedy: "set it, and run a time service such as systemd-timesyncd")
         }
-        return CheckupFinding(.ok, place, "not behind what has been written")
+        return .ok(place, "not behind what has been written")
     }
 
     private static let little: UInt64 = 2 << 30
     private static let fewFiles: UInt64 = 100_000
 
-    /// Of the folder, or of the nearest one above it that is there.
     private static func disk(_ folder: String) -> [CheckupFinding] {
-        var place = folder
-        while access(place, F_OK) != 0, let slash = place.utf8.lastIndex(of: UInt8(ascii: "/")),
-            slash > place.startIndex
-        {
-            place = String(place[..<slash])
-        }
+        let place = MachineCheckup.nearestFolder(to: folder)
         var state = statvfs()
         guard statvfs(place, &state) == 0 else {
             return [
-                CheckupFinding(.problem, "disk", "\(place) cannot be looked at: \(String(cString: strerror(errno)))")
+                .problem(
+                    "disk", "\(place) cannot be looked at: \(SystemCallError.last)",
+                    remedy: "see that its disk is there and answers, or set local.state_dir to a folder on another one")
             ]
         }
         let bytes = UInt64(state.f_bavail).multipliedReportingOverflow(by: UInt64(state.f_frsize)).partialValue
-        let room = CheckupFinding(
-            bytes < little ? .warning : .ok, "disk", "\(bytes >> 20) MiB are free for \(folder)",
-            remedy: bytes < little ? "make room, or set a state folder on another disk" : nil)
-        // Some file systems have no fixed number of files.
-        guard state.f_files > 0, state.f_favail < fewFiles else { return [room] }
-        return [
-            room,
-            CheckupFinding(
-                .warning, "files", "\(state.f_favail) more files fit on that disk",
-                remedy: "an image may have more than that; make its file system with more inodes"),
+        let text = "\(bytes >> 20) MiB are free for \(folder)"
+        var found: [CheckupFinding] = [
+            bytes < little
+                ? .warning("disk", text, remedy: "make room, or set local.state_dir to a folder on another disk")
+                : .ok("disk", text)
         ]
+        // Some file systems have no fixed number of files.
+        if state.f_files > 0, state.f_favail < fewFiles {
+            found.append(
+                .warning(
+                    "files", "\(state.f_favail) more files fit on that disk",
+                    remedy: "an image may have more than that; make its file system with more inodes"))
+        }
+        return found
     }
 }
 

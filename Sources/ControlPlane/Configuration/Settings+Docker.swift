@@ -143,6 +143,23 @@ extension Settings {
         else { return nil }
         return text
     }
+
+    /// Where the engine is, as the configuration or else the environment says.
+    func engineAddress() throws(ConfigurationError) -> EngineAddress {
+        let address: EngineAddress
+        do throws(EngineAddress.Problem) { address = try docker.engine(environment: engineVariables) } catch {
+            throw ConfigurationError("DOCKER_HOST \(error)")
+        }
+        if let missing = address.missingFile {
+            throw ConfigurationError(
+                "\(missing) cannot be read: the engine's TLS needs ca.pem, cert.pem and key.pem in one folder "
+                    + "(docker.tls_dir, DOCKER_CERT_PATH)")
+        }
+        return address
+    }
+
+    /// The engine's name of the runtime that sandboxes are to have; nil for its default.
+    var engineRuntime: String? { local.gVisor == nil ? nil : secureRuntime.engineName ?? "runsc" }
 }
 
 extension Settings.Docker {

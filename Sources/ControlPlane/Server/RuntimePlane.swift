@@ -73,14 +73,7 @@ enum RuntimePlane {
             execdPath: try settings.local.execd ?? Installation.current.execd(),
             stateDirectory: settings.local.stateDirectory + "/docker",
             namespaceDirectory: settings.namespaceDirectory)
-        do throws(EngineAddress.Problem) {
-            docker.engine = try settings.docker.engine(environment: settings.engineVariables)
-        } catch { throw ConfigurationError("DOCKER_HOST \(error)") }
-        if let missing = docker.engine.missingFile {
-            throw ConfigurationError(
-                "\(missing) cannot be read: the engine's TLS needs ca.pem, cert.pem and key.pem in one folder "
-                    + "(docker.tls_dir, DOCKER_CERT_PATH)")
-        }
+        docker.engine = try settings.engineAddress()
         docker.sidecar = try sidecar(settings)
         docker.patience = settings.docker.patience
         docker.addressPool = settings.local.addressPool
@@ -92,7 +85,7 @@ enum RuntimePlane {
         docker.storage.withheld = settings.ownFiles
         docker.pulls = settings.docker.pulls
         docker.confinement = settings.docker.confinement
-        if settings.local.gVisor != nil { docker.confinement.runtime = settings.secureRuntime.engineName ?? "runsc" }
+        docker.confinement.runtime = settings.engineRuntime
         docker.confinement.seccomp = try settings.docker.seccomp()
         docker.environment = settings.docker.environment
         docker.binds = settings.docker.binds

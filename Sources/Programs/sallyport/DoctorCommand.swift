@@ -4,7 +4,7 @@ import FoundationEssentials
 import ProgramSupport
 
 /// `sallyport doctor`
-struct DoctorCommand: ParsableCommand {
+struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor", abstract: "Look at this machine for what stands in a server's way, and say what to do.",
         discussion:
@@ -14,8 +14,8 @@ struct DoctorCommand: ParsableCommand {
     var config: String?
     @Flag(help: "Print what was found as JSON.") var json = false
 
-    func run() throws {
-        let checkup = ServerCheckup(path: config, environment: ProcessInfo.processInfo.environment)
+    func run() async throws {
+        let checkup = await ServerCheckup(path: config, environment: ProcessInfo.processInfo.environment)
         if json { Console.say(checkup.json + "\n") } else { Console.show(checkup.table) }
         guard checkup.isFit else { throw ExitCode(1) }
     }

@@ -8,17 +8,27 @@ package struct CheckupFinding: Hashable, Sendable {
         case problem
     }
 
-    package var grade: Grade
+    package let grade: Grade
     /// What was looked at, in a word or two.
-    package var place: String
-    package var text: String
-    /// What to do about it; nil where there is nothing to do.
-    package var remedy: String?
+    package let place: String
+    package let text: String
+    /// What to do about it; nil for `ok` alone, where there is nothing to do.
+    package let remedy: String?
 
-    package init(_ grade: Grade, _ place: String, _ text: String, remedy: String? = nil) {
+    private init(_ grade: Grade, _ place: String, _ text: String, _ remedy: String?) {
         self.grade = grade
         self.place = place
         self.text = text
         self.remedy = remedy
+    }
+
+    package static func ok(_ place: String, _ text: String) -> CheckupFinding { .init(.ok, place, text, nil) }
+
+    package static func warning(_ place: String, _ text: String, remedy: String) -> CheckupFinding {
+        .init(.warning, place, text, remedy)
+    }
+
+    package static func problem(_ place: String, _ text: String, remedy: String) -> CheckupFinding {
+        .init(.problem, place, text, remedy)
     }
 }

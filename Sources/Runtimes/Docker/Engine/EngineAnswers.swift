@@ -198,6 +198,16 @@ struct EngineStorage: Decodable, Hashable, Sendable {
     enum CodingKeys: String, CodingKey { case driver = "Driver", status = "DriverStatus" }
 }
 
+/// How an engine confines what it starts (`GET /info`), apart from the rest for the same reason.
+struct EngineSecurity: Decodable, Hashable, Sendable {
+    /// Such as `name=seccomp,profile=builtin`.
+    var options: [String]?
+    enum CodingKeys: String, CodingKey { case options = "SecurityOptions" }
+
+    /// Whether it runs without root's rights.
+    var isRootless: Bool { options?.contains { $0.split(separator: ",").contains("name=rootless") } ?? false }
+}
+
 /// A value of which only the name counts.
 struct JSONIgnored: Decodable, Hashable, Sendable { init(from decoder: any Decoder) {} }
 

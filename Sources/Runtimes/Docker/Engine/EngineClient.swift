@@ -7,11 +7,15 @@ struct EngineClient: Sendable {
     private let peer: HTTPPeer
     private let http: HTTPClient
 
-    /// - Parameter patience: seconds without a byte after which the engine counts as away.
-    init(_ address: EngineAddress, patience: Int, http: HTTPClient = .shared) {
+    /// - Parameters:
+    ///   - patience: seconds without a byte after which the engine counts as away.
+    ///   - total: milliseconds for a whole request; nil for as long as it takes.
+    init(_ address: EngineAddress, patience: Int, total: UInt64? = nil, http: HTTPClient = .shared) {
         self.address = address
         self.http = http
-        peer = address.peer(patience: UInt64(clamping: patience) * 1000)
+        var peer = address.peer(patience: UInt64(clamping: patience) * 1000)
+        peer.deadlines.total = total
+        self.peer = peer
     }
 
     /// - Returns: the answer, whose status is one of success or of `call.expected`.
