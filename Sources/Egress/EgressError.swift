@@ -48,7 +48,7 @@ extension EgressError: CustomStringConvertible {
         case .unsupported(let what):
             "the sandbox's sidecar has no \(what)"
         case .unreachable(let reason):
-            "the egress guard is not there now, try again: \(reason)"
+            "the egress guard does not answer, try again in a moment: \(reason)"
         }
     }
 }

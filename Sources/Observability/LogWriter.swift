@@ -119,7 +119,7 @@ package struct LogFileError: Error, CustomStringConvertible {
         let why =
             switch code {
             case ELOOP: "it is a link"
-            case EEXIST: "it is no file that this user alone has"
+            case EEXIST: "it is not a file of this user alone"
             case EAGAIN: "another server writes it"
             default: String(cString: strerror(code))
             }

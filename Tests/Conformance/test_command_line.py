@@ -93,7 +93,7 @@ def test_files_go_in_and_come_out_as_they_are(run, made, tmp_path):
     assert run("sandbox", "cp", f"{sandbox}:/tmp/none", str(tmp_path / "back"), status=NOT_FOUND)
     assert (tmp_path / "back").read_bytes() == before
     assert b"is a folder" in run("sandbox", "cp", str(tmp_path), f"{sandbox}:/tmp/x", status=USAGE)
-    assert b"one side is" in run("sandbox", "cp", "a", "b", status=USAGE)
+    assert b"write ID:/path" in run("sandbox", "cp", "a", "b", status=USAGE)
 
 
 def test_a_copy_leaves_devices_links_and_rights_as_they_are(run, made, tmp_path):

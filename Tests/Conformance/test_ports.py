@@ -208,8 +208,8 @@ def test_ports_are_released_and_a_range_that_is_used_up_says_so(publisher):
 
 
 @pytest.mark.parametrize(("extensions", "word"), [
-    ({"ports.publish": ""}, "no TCP port"), ({"ports.publish": "0"}, "no TCP port"), ({"ports.publish": "65536"}, "no TCP port"),
-    ({"ports.publish": "80/udp"}, "no TCP port"), ({"ports.publish": "+80"}, "no TCP port"),
+    ({"ports.publish": ""}, "not a TCP port"), ({"ports.publish": "0"}, "not a TCP port"), ({"ports.publish": "65536"}, "not a TCP port"),
+    ({"ports.publish": "80/udp"}, "not a TCP port"), ({"ports.publish": "+80"}, "not a TCP port"),
     ({"ports.publish": "80,80"}, "twice"), ({"ports.publish": "18080"}, "policy"),
     ({"ports.publish": ",".join(map(str, range(1, 18)))}, "1 to 16"),
     ({"ports.allow": "10.0.0.0/8"}, "missing"), ({"ports.publish": "80", "ports.allow": "10.0.0.1/8"}, "10.0.0.0/8"),

@@ -186,7 +186,7 @@ def test_operators_list_make_and_remove_them(store):
     for name in ("../x", "A", "", "a/b"):
         store.volume("create", name, fails=True)
         store.volume("remove", name, fails=True)
-    assert "no size" in store.volume("create", "x", "--size", "1", fails=True)
+    assert "not a size" in store.volume("create", "x", "--size", "1", fails=True)
 
 
 class TestWhatIsRefused:

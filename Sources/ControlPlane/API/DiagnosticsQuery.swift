@@ -76,7 +76,7 @@ struct DiagnosticsQuery: Hashable, Sendable {
             throw .parameter("since applies to logs and events only; leave it out")
         }
         guard let seconds = DurationText.seconds(text) else {
-            throw .parameter("since '\(text.prefix(40))' is no duration: write 90s, 10m, 1h or 7d")
+            throw .parameter("since '\(text.prefix(40))' is not a duration: write 90s, 10m, 1h or 7d")
         }
         return seconds
     }

@@ -72,10 +72,10 @@ extension LifecycleAPI {
         guard isOnce || list != nil || path != nil || label != nil else { return nil }
         guard let expires else { throw .parameter("once, methods, path and label are for signed routes: give expires") }
         guard endpoints.routing != .wildcard else {
-            throw .parameter("once, methods, path and label have no room in a host name: use header or uri routes")
+            throw .parameter("once, methods, path and label do not fit into a host name: use header or uri routes")
         }
         guard !isOnce || Int64(expires) <= Timestamp.now().seconds + Self.maxOneTime else {
-            throw .parameter("a one-time route expires within \(Self.maxOneTime) s: gateways remember it so long")
+            throw .parameter("expires: a one-time route may last \(Self.maxOneTime) s at most, as gateways remember it")
         }
         let methods = list.map { RouteScope.Methods($0) }
         if case .some(.none) = methods { throw .parameter("\(RouteScopeError.methods)") }
@@ -124,6 +124,6 @@ extension APIError {
     static func guardAway(_ id: String) -> APIError {
         APIError(
             .serviceUnavailable, "SANDBOX::GUARD_UNAVAILABLE",
-            "the guard of sandbox \(id) is not there now; try again in a moment")
+            "the guard of sandbox \(id) does not answer; try again in a moment")
     }
 }

@@ -48,7 +48,7 @@ struct SettingValues {
 extension Settings {
     /// Reads a file. An unknown key is an error that names the nearest known one.
     mutating func apply(_ file: JSONValue) throws(ConfigurationError) {
-        guard case .object(let root) = file else { throw ConfigurationError("the file is no table") }
+        guard case .object(let root) = file else { throw ConfigurationError("the file is not a table") }
         try ReferenceSettings.refuse(in: root)
         for section in Self.sections {
             var found = SettingValues(section: section)

@@ -84,7 +84,7 @@ extension Settings {
         ]
     ) { (values, settings) throws(ConfigurationError) in
         guard settings.runtime == .docker || settings.docker == Docker() else {
-            throw ConfigurationError("[docker] is for runtime.type = \"docker\": leave the table out, or say so")
+            throw ConfigurationError("[docker] is for runtime.type = \"docker\": leave the table out, or set that type")
         }
         guard let host = values["host"], settings.docker.host != nil else {
             guard settings.docker.certificates == nil else {
@@ -129,7 +129,10 @@ extension Settings {
         for member in table.members {
             guard case .string(let text) = member.value, !member.name.isEmpty, !member.name.contains("="),
                 !(member.name + text).utf8.contains(0)
-            else { throw ConfigurationError("\(value.path).\(member.name.prefix(64)) is no variable with a text") }
+            else {
+                throw ConfigurationError(
+                    "\(value.path).\(member.name.prefix(64)) is not the name of a variable with a text as its value")
+            }
             variables[ExactName(member.name)] = text
         }
         return variables
@@ -178,7 +181,7 @@ extension Settings.Docker {
             case .object = profile
         else {
             throw ConfigurationError(
-                "docker.seccomp_profile: \(seccompProfile) is no profile in JSON that this server can read")
+                "docker.seccomp_profile: \(seccompProfile) is not a profile in JSON that this server can read")
         }
         return String(decoding: profile.encoded, as: UTF8.self)
     }

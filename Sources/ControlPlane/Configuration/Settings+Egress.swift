@@ -18,7 +18,7 @@ extension Settings {
                 let upstreams = try value.list { UpstreamAddress($0) }
                 guard !DNSConfiguration(upstreams: upstreams).mixesClearText else {
                     throw ConfigurationError(
-                        "\(value.path): names must not fall back from tls:// to clear text; use one of both")
+                        "\(value.path): names must not fall back from tls:// to clear text; use one of the two")
                 }
                 settings.egress.upstreams = upstreams
             },

@@ -18,7 +18,7 @@ extension Settings {
         let files = named.compactMap { key, path in path.map { (key: key, path: Self.canonical($0)) } }
         for (place, file) in files.enumerated() {
             for other in files[(place + 1)...] where Self.collide(file.path, other.path) {
-                throw ConfigurationError("\(file.key) and \(other.key) are one file: give each its own")
+                throw ConfigurationError("\(file.key) and \(other.key) are the same file: give each its own")
             }
         }
     }

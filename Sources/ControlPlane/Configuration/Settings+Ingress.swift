@@ -102,8 +102,8 @@ extension Settings {
         }
         guard !address.leavesMachine || isPlaintext else {
             throw ConfigurationError(
-                "\(value.path) \"\(text)\" is told to others than this machine, unencrypted and with secrets in it: use a "
-                    + "loopback address, or say plaintext = true for a network that only gateways share")
+                "\(value.path) \"\(text)\" would send the directory and its secrets to other machines unencrypted: use a "
+                    + "loopback address, or set plaintext = true where only gateways share the network")
         }
         settings.gateway.directory = address
     }

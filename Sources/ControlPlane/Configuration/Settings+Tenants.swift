@@ -61,7 +61,7 @@ extension Settings {
         _ values: SettingValues
     ) throws(ConfigurationError) -> TenantProvider.Settings {
         guard let value = values["endpoint"] else {
-            throw ConfigurationError("\(values.path("endpoint")) is missing: who is asked for tenants")
+            throw ConfigurationError("\(values.path("endpoint")) is missing: write the URL that is asked for tenants")
         }
         guard let endpoint = HTTPEndpoint(try value.text()) else { throw value.wrong() }
         var provider = TenantProvider.Settings(endpoint: endpoint)

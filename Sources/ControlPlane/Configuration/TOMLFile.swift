@@ -33,7 +33,7 @@ extension JSONValue {
         } else if let flag = value.bool {
             self = .boolean(flag)
         } else {
-            throw ConfigurationError("\(key) is a date or a time, which no setting is; put a text into quotes")
+            throw ConfigurationError("\(key) is a date or a time, which no setting takes; put text in quotes")
         }
     }
 }

@@ -103,7 +103,7 @@ package struct APIKeys: Hashable, Sendable {
     /// - Throws: a sentence about what is wrong. No part of the text is in it.
     init(json: String) throws(ConfigurationError) {
         guard let keys = try? JSONValue(json.utf8).decode([APIKey].self) else {
-            throw ConfigurationError("it is no list of keys")
+            throw ConfigurationError("it is not a list of keys")
         }
         guard keys.count <= Self.most, Set(keys.map(\.id)).count == keys.count,
             Set(keys.map(\.name)).count == keys.count,
@@ -111,7 +111,7 @@ package struct APIKeys: Hashable, Sendable {
                 APIKey.isName($0.name) && $0.hash.utf8.count == 64 && $0.id.utf8.count == 16
                     && $0.former.map { $0.hash.utf8.count == 64 } ?? true
             })
-        else { throw ConfigurationError("names and ids of its keys are not what keys have, or there are two of one") }
+        else { throw ConfigurationError("a key in it has an invalid name or id, or two keys have the same one") }
         all = keys
     }
 

@@ -113,7 +113,7 @@ final class TenantProvider: Sendable {
         case .none:
             throw APIError(
                 .serviceUnavailable, APIError.noTenantProvider,
-                "whose the API key is cannot be told now: the provider of tenants does not answer, or is asked too often; "
+                "the tenant of this API key cannot be looked up: the provider of tenants does not answer, or is asked too often; "
                     + "try again in a moment")
         }
     }
@@ -186,7 +186,7 @@ final class TenantProvider: Sendable {
             case .number(let seconds)? where seconds >= 0: UInt64(min(seconds, Double(longestTTL)))
             default: nil
             }
-        guard let ttl else { return .failure(Failure(reason: "the ttl of its answer is no number of seconds")) }
+        guard let ttl else { return .failure(Failure(reason: "the ttl of its answer is not a number of seconds")) }
         // Else each request would ask.
         return .success((namespace, max(ttl, 1)))
     }

@@ -33,8 +33,8 @@ struct Tenants: Hashable, Sendable {
     init(toml: String, serverKey: String? = nil) throws(ConfigurationError) {
         let tree: JSONValue
         // What the reader says of a text may repeat it.
-        do { tree = try JSONValue(toml: toml, path: "it") } catch { throw ConfigurationError("it is no TOML") }
-        guard case .object(let root) = tree else { throw ConfigurationError("it is no table") }
+        do { tree = try JSONValue(toml: toml, path: "it") } catch { throw ConfigurationError("it is not TOML") }
+        guard case .object(let root) = tree else { throw ConfigurationError("it is not a table") }
         guard let list = root["tenants"] else {
             guard root.members.isEmpty else { throw ConfigurationError("it has no [[tenants]]") }
             return

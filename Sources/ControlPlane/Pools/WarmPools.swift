@@ -193,7 +193,7 @@ final class WarmPools: Sendable {
     }
 
     private static let ending = APIError(
-        .serviceUnavailable, "KUBERNETES::POOL_API_ERROR", "this server ends: ask again when it is back")
+        .serviceUnavailable, "KUBERNETES::POOL_API_ERROR", "this server is stopping: try again when it is back")
     /// More than anybody looks after.
     private static let maxPools = 256
 
@@ -256,7 +256,8 @@ final class WarmPools: Sendable {
         let buffer = try buffer(name)
         guard !buffer.isConfigured else {
             throw APIError(
-                .conflict, "KUBERNETES::POOL_API_ERROR", "pool \(name) is one of the configuration's: change it there")
+                .conflict, "KUBERNETES::POOL_API_ERROR", "pool \(name) is defined in the configuration: change it there"
+            )
         }
         return buffer.pool
     }

@@ -15,7 +15,7 @@ enum PortsRequest {
     ) throws(APIError) -> PortRequest? {
         guard let list = extensions[publish] else {
             for name in [allow, deny] where extensions[name] != nil {
-                throw .parameter("\(key(name)) is about \(key(publish)), which is missing")
+                throw .parameter("\(key(name)) applies to \(key(publish)), which is missing")
             }
             return nil
         }
@@ -42,12 +42,12 @@ enum PortsRequest {
         var ports: [UInt16] = []
         for word in words(list) {
             guard let port = UInt16(word), port > 0, word.utf8.first != UInt8(ascii: "+") else {
-                throw .parameter("\(key(publish)): '\(word.prefix(40))' is no TCP port: use numbers from 1 to 65535")
+                throw .parameter("\(key(publish)): '\(word.prefix(40))' is not a TCP port: use numbers from 1 to 65535")
             }
             guard port != RouteTable.policyPort else {
                 throw .parameter("\(key(publish)): \(port) is the policy API's, which is not in the sandbox")
             }
-            guard !ports.contains(port) else { throw .parameter("\(key(publish)): \(port) is there twice") }
+            guard !ports.contains(port) else { throw .parameter("\(key(publish)): \(port) is named twice") }
             ports.append(port)
         }
         guard (1...maxPorts).contains(ports.count) else {
@@ -64,7 +64,7 @@ enum PortsRequest {
                 throw .parameter("\(key(name)): \(address) is one address in \(network): write the one or the other")
             }
             guard let block = CIDRBlock(word), !block.isMapped else {
-                throw .parameter("\(key(name)): '\(word.prefix(60))' is no address block, such as 192.0.2.0/24")
+                throw .parameter("\(key(name)): '\(word.prefix(60))' is not an address block such as 192.0.2.0/24")
             }
             blocks.append(block)
         }

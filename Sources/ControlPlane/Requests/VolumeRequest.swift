@@ -148,7 +148,7 @@ struct VolumeRequest: Sendable {
             }
             var names: Set<String> = []
             for request in requests where !names.insert(request.name).inserted {
-                throw VolumeProblem(.duplicateName, "volumes: there are two of the name \(request.name)")
+                throw VolumeProblem(.duplicateName, "volumes: two have the name \(request.name)")
             }
             var volumes: [SandboxVolume] = []
             var keys: [String: BucketKeys] = [:]

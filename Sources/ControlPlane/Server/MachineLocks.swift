@@ -37,7 +37,7 @@ struct MachineLocks {
         for (other, taken) in takenTags(prefix)
         where other != local.tag && (other.hasPrefix(local.tag) || local.tag.hasPrefix(other)) {
             throw ConfigurationError(
-                "\(taken) has the tag \"\(other)\", and one of it and \"\(local.tag)\" begins with the other: give this one "
+                "\(taken) has the tag \"\(other)\", and neither may begin with the other (this one is \"\(local.tag)\"): give this one "
                     + "its own local.tag",
                 holder: taken.process)
         }

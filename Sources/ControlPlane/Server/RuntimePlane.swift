@@ -27,8 +27,8 @@ enum RuntimePlane {
             }
             guard settings.secureRuntime.program == nil, settings.secureRuntime.platform == nil else {
                 throw ConfigurationError(
-                    "secure_runtime.path and platform are for runtime.type = \"local\": the engine's own configuration says "
-                        + "them of its runtimes")
+                    "secure_runtime.path and platform are for runtime.type = \"local\": the engine's own configuration has "
+                        + "them for its runtimes")
             }
             return try DockerRuntime(
                 docker(settings), namespaceGuard: namespaceGuard, owner: owner, logger: logger)
@@ -103,11 +103,11 @@ enum RuntimePlane {
         }
         guard settings.local.userNamespaces.mode != .off else {
             throw ConfigurationError(
-                "\(mode) needs user namespaces, or root in a sandbox were this machine's on its network: leave "
+                "\(mode) needs user namespaces: without them root in a sandbox would be root on this machine's network. Leave "
                     + "local.user_namespaces out")
         }
         guard settings.local.gVisor == nil else {
-            throw ConfigurationError("\(mode) and secure_runtime.type cannot be had together: leave one out")
+            throw ConfigurationError("\(mode) and secure_runtime.type cannot be combined: leave one out")
         }
         guard settings.egress.rulesFolder == nil else {
             throw ConfigurationError("\(mode) has no guard that could enforce egress.rules_dir: leave one out")

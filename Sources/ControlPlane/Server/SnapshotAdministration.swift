@@ -38,7 +38,7 @@ package struct SnapshotAdministration: Sendable {
         let scheme = "docker://"
         guard destination.hasPrefix(scheme) else {
             throw ConfigurationError(
-                "\(ForeignText.escaped(destination, limit: 80)) is no registry's: write docker://registry/repository:tag"
+                "\(ForeignText.escaped(destination, limit: 80)) is not a place in a registry: write docker://registry/repository:tag"
             )
         }
         let reference = try ImageReference(String(destination.dropFirst(scheme.utf8.count)))

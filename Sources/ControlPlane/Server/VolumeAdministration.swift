@@ -36,11 +36,11 @@ package struct VolumeAdministration: Sendable {
     package func create(_ name: String, size: String?, from source: String?) throws {
         guard SandboxVolume.isName(name, upTo: 253) else {
             throw ConfigurationError(
-                "\(name.prefix(300)) is no name: use a-z, 0-9 and -, with a letter or digit at both ends")
+                "\(name.prefix(300)) is not a valid name: use a-z, 0-9 and -, with a letter or digit at both ends")
         }
         let bytes = size.map { ResourceQuantity.bytes($0) } ?? settings.storage.defaultBytes
         guard let bytes, (ResourceLimits.leastDisk...ResourceLimits.maxDisk).contains(bytes) else {
-            throw ConfigurationError("\(size ?? "") is no size from 16Mi to 4Ti: write 10Gi")
+            throw ConfigurationError("\(size ?? "") is not a size from 16Mi to 4Ti: write, for example, 10Gi")
         }
         try StateFolders.make(settings)
         mkdir(settings.sandboxesFolder, 0o700)

@@ -125,7 +125,9 @@ package struct SupportBundle {
         do throws(SystemCallError) {
             let file = try FileDescriptor(opening: path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW)
             var status = stat()
-            guard fstat(file.number, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return "it is no file\n" }
+            guard fstat(file.number, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+                return "it is not a regular file\n"
+            }
             let start = max(0, Int64(status.st_size) - logBytes)
             guard lseek(file.number, off_t(start), SEEK_SET) >= 0 else { throw .last }
             let bytes = try File.read(file.number, limit: Int(logBytes) * 2)

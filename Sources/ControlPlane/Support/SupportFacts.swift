@@ -85,7 +85,7 @@ struct SupportFacts {
             let everywhere = ["0.0.0.0": "127.0.0.1", "::": "::1"]
             let host = everywhere[settings.server.host] ?? settings.server.host
             let address = "http://\(host.contains(":") ? "[\(host)]" : host):\(settings.server.port)"
-            guard let endpoint = HTTPEndpoint(address) else { return "\(address) is no address\n" }
+            guard let endpoint = HTTPEndpoint(address) else { return "\(address) is not an address\n" }
             var peer = HTTPPeer(endpoint)
             peer.deadlines = ClientDeadlines(connect: 2000, total: 5000)
             var lines = [address]

@@ -33,7 +33,7 @@ extension Reply {
         case .storage: .line(.internalServerError, "the policy could not be stored; nothing was changed")
         case .remote: .line(.internalServerError, "the egress guard could not do it; nothing was changed")
         case .unsupported: .line(.notImplemented, error.description)
-        case .unreachable: .line(.serviceUnavailable, "the egress guard is not there now; try again")
+        case .unreachable: .line(.serviceUnavailable, "the egress guard does not answer; try again in a moment")
         }
     }
 

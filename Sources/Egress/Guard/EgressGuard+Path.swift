@@ -194,7 +194,9 @@ extension EgressGuard.State {
         if ruleset.protected.contains(address) { return "metadata or link-local: no policy opens it" }
         let verdict = evaluator.evaluate(address, learnedFrom: name)
         if !verdict.isAllowed { return "\(verdict)" }
-        if settings.filter.permits(address, for: name, policy: evaluator) { return "the policy of now lets it by" }
+        if settings.filter.permits(address, for: name, policy: evaluator) {
+            return "the current policy lets it through"
+        }
         return "private or reserved: only an internal zone or an address rule may have it"
     }
 }

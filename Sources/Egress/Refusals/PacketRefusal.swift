@@ -76,8 +76,8 @@ extension EgressGuard.State {
             let isUnchecked = settings.flowCheck != nil && header.transport != IPProtocol.tcp
             return refused(
                 isUnchecked
-                    ? "a name alone opens it, and what states no name is not let by"
-                    : "the rules of that moment did not open it")
+                    ? "a name alone opens it, and this traffic states no name"
+                    : "the rules at that moment did not open it")
         }
     }
 }

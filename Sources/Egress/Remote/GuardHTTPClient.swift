@@ -55,7 +55,7 @@ package struct GuardHTTPClient: Sendable {
     package func send(
         _ method: String, _ path: String, body: [UInt8]? = nil
     ) async throws(EgressError) -> ClientResponse {
-        guard let peer else { throw .remote("\(address) is no address") }
+        guard let peer else { throw .remote("\(address) is not an address") }
         let request = ClientRequest(
             method, path, body: body.map { .bytes($0) } ?? .none, mayRepeat: isAway == nil ? nil : true)
         let outcome = await ActiveSpan.within("guard " + method, .client) {
@@ -127,7 +127,7 @@ extension GuardHTTPClient {
         _ path: String, after lastSeen: String?, of id: String, while mayGoOn: @escaping @Sendable () -> Bool
     ) async throws(EgressError) -> Reply {
         guard isAway?() != true else { throw .unreachable("it has ended and is started again in a moment") }
-        guard var peer else { throw .remote("\(address) is no address") }
+        guard var peer else { throw .remote("\(address) is not an address") }
         peer.deadlines = ClientDeadlines(total: nil, idle: Self.silence)
         var request = ClientRequest("GET", path, headers: CurrentRequest.fields)
         // What is no number and hyphen is no id of ours: it says the same as one that is unknown.

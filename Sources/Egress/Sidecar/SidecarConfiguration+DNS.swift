@@ -16,7 +16,7 @@ extension SidecarConfiguration {
         ) { UpstreamAddress($0) }
         var dns = DNSConfiguration(upstreams: named ?? Array(known.prefix(most)))
         guard !dns.mixesClearText else {
-            throw values.wrong("DNS_UPSTREAM", "names must not fall back from TLS to clear text; use one of both")
+            throw values.wrong("DNS_UPSTREAM", "names must not fall back from TLS to clear text; use one of the two")
         }
         dns.timeout =
             try values.read("DNS_UPSTREAM_TIMEOUT", "use seconds from 1 to 120") {

@@ -56,7 +56,8 @@ struct RequestBlock {
             }
         }
         guard let method = pseudo.method, let known = HTTPMethod(token: method) else {
-            throw RequestBlockError(reason: ":method is missing, no token, or a known one in other letters")
+            throw RequestBlockError(
+                reason: ":method is missing, is not a token, or is a known method in the wrong case")
         }
         guard pseudo.authority == nil || host == nil || pseudo.authority!.isEqualIgnoringCase(to: host!) else {
             throw RequestBlockError(reason: ":authority and host differ")
@@ -124,7 +125,7 @@ struct RequestBlock {
             }
             try check(name, value)
             guard value.utf8.allSatisfy(ASCII.isFieldByte), !hasReplacedBytes(value) else {
-                throw RequestBlockError(reason: "a trailer field has bytes that none has, or that are not UTF-8")
+                throw RequestBlockError(reason: "a trailer field has bytes that are not allowed, or are not UTF-8")
             }
             trailers.add(name: name, value: FieldText.text(value))
         }

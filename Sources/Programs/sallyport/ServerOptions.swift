@@ -37,7 +37,7 @@ struct ServerOptions: ParsableArguments {
         if !isThere, errno == ENOENT, access(parent(of: folder), W_OK) == 0 { return settings }
         throw ClientFailure(
             .forbidden,
-            "\(folder) is \(isThere ? "another user's" : "not this user's to make"), and so is what the server keeps there: "
+            "\(folder) is \(isThere ? "another user's" : "in a folder of another user's"), and so is what the server keeps there: "
                 + "run this as root, or name another by --state-directory")
     }
 

@@ -22,7 +22,7 @@ struct UninstallCommand: AsyncParsableCommand {
             let uninstallation = Uninstallation(settings, removesState: state)
             guard yes else {
                 Console.say(
-                    "This would remove\n" + uninstallation.plan.map { "  \($0)\n" }.joined() + "Do it with --yes.\n")
+                    "This would remove\n" + uninstallation.plan.map { "  \($0)\n" }.joined() + "Add --yes to do it.\n")
                 throw ExitCode(1)
             }
             try Program.requireRoot("uninstall removes namespaces, firewall rules and mounts")

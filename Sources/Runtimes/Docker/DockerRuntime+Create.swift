@@ -145,7 +145,7 @@ extension DockerRuntime {
         case .reached: return
         case .ended:
             throw .startFailed(id: id, reason: "execd has ended: \(await logTail(of: id, bytes: 2000))")
-        case .failed(let reason): throw .startFailed(id: id, reason: "execd is not reached: \(reason)")
+        case .failed(let reason): throw .startFailed(id: id, reason: "execd cannot be reached: \(reason)")
         }
     }
 

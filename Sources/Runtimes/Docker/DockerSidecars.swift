@@ -127,7 +127,7 @@ final class DockerSidecars: Sendable {
 
     private func untilReady(_ id: String, _ address: String) async throws(RuntimeError) {
         guard let endpoint = HTTPEndpoint("http://\(address):\(Self.port)") else {
-            throw .unguarded("\(address) is no address")
+            throw .unguarded("\(address) is not an address")
         }
         var peer = HTTPPeer(endpoint)
         // A connection that is tried while the guard has its network closed is dropped, and the kernel would try again in a second.
@@ -159,7 +159,7 @@ final class DockerSidecars: Sendable {
             let answer = try await HTTPClient.shared.send(ClientRequest("GET", "/policy"), to: peer)
             guard (200..<300).contains(answer.status) else { return }
         } catch { throw error == .cancelled ? .cancelled : .unguarded("\(error)") }
-        throw .unguarded("its guard tells its policy without a token: \(settings.image) is no image of a guard")
+        throw .unguarded("its guard tells its policy without a token: \(settings.image) is not an image of a guard")
     }
 
     private func isRunning(_ id: String) async throws(RuntimeError) -> Bool {

@@ -62,7 +62,8 @@ final class DockerVolumes: Sendable {
                     throw .volume(
                         VolumeProblem(
                             .unsupportedBackend,
-                            "volume \(claim.claim) is of driver \(found!.driver): it has no subPath here"))
+                            "volume \(claim.claim) is of driver \(found!.driver), which has no subPath here: leave subPath out"
+                        ))
                 }
             case .bucket:
                 throw .volume(
@@ -99,7 +100,7 @@ final class DockerVolumes: Sendable {
                     guard let whole = try? FileDescriptor(opening: found.path ?? "", LINUX_O_PATH | O_DIRECTORY) else {
                         throw VolumeProblem(
                             .unsupportedBackend,
-                            "the files of volume \(claim.claim) are not on this machine: it has no subPath here")
+                            "the files of volume \(claim.claim) are not on this machine: leave subPath out")
                     }
                     return try VolumeParts.open(volume, in: whole, makes: true)!
                 }

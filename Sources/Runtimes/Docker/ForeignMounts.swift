@@ -61,7 +61,7 @@ struct ForeignMounts: Hashable, Sendable {
             let place = try await real(mount.path)
             // Above it only an image's own may lie, in which nobody writes before execd runs.
             guard !place.isWithin(own), mount.isImages || !own.isWithin(place) else {
-                throw mount.refusal("comes to lie over \(DockerNames.folder), which execd needs")
+                throw mount.refusal("would hide \(DockerNames.folder), which execd needs")
             }
             places.append(place)
         }

@@ -21,7 +21,9 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         func failure(_ reason: String) -> ImageError { .invalidReference(text, reason: reason) }
 
         guard !text.isEmpty else { throw failure("it is empty") }
-        guard text.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else { throw failure("white space or no ASCII") }
+        guard text.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw failure("it has white space, or characters that are not ASCII")
+        }
         var name = Substring(text)
         digest = name.lastIndex(of: "@").map { at in
             defer { name = name[..<at] }
@@ -46,7 +48,7 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         registry = hub ? Self.defaultRegistry : String(domain)
         repository = hub && !path.contains("/") ? "library/\(path)" : String(path)
         guard Self.isRepository(path) else {
-            throw failure("a repository is lower case letters and digits, parted by one of . _ - and /")
+            throw failure("a repository is lower case letters and digits, separated by one of . _ - and /")
         }
         guard registry.utf8.count + 1 + repository.utf8.count <= Self.nameLimit else {
             throw failure("its name is longer than \(Self.nameLimit) characters")

@@ -38,7 +38,7 @@ extension HeldStart {
         _ address: IPv4Address, _ port: UInt16 = StartWait.execdPort, token: String?
     ) async throws(RuntimeError) -> Refusal? {
         guard let endpoint = HTTPEndpoint("http://\(address):\(port)") else {
-            return Refusal(reason: "\(address) is no host", isAnswer: false)
+            return Refusal(reason: "\(address) is not a host", isAnswer: false)
         }
         var peer = HTTPPeer(endpoint)
         peer.deadlines = ClientDeadlines(connect: 5000, total: Self.patience)

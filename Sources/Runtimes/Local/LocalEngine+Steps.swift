@@ -149,7 +149,7 @@ extension LocalEngine {
     ) async throws(RuntimeError) -> Result {
         guard Self.isIdentifier(id) else { throw .notFound(String(id.prefix(80))) }
         guard state.withLock({ $0.busy.insert(id).inserted }) else {
-            throw .wrongState(id: id, state: "being changed by another request", needed: "left alone")
+            throw .wrongState(id: id, state: "being changed by another request", needed: "done with that first")
         }
         defer { _ = state.withLock { $0.busy.remove(id) } }
         if Task.isCancelled { throw .cancelled }

@@ -35,7 +35,7 @@ extension SandboxFolder {
         // The kernel does not tell when, with version 1 of control groups.
         for _ in 0..<Self.patience where !group.isStill { usleep(1000) }
         guard group.isStill else {
-            throw .system(action: "holding the sandbox still", reason: "a process of it does not come to rest")
+            throw .system(action: "holding the sandbox still", reason: "one of its processes does not stop")
         }
         return try body()
     }

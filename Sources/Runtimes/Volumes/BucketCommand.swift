@@ -75,7 +75,7 @@ struct BucketCommand: Hashable, Sendable {
             guard let known, (known.form == .alone) == (parts.count == 1) else {
                 throw VolumeProblem(
                     .invalidBucketOption,
-                    "an option is none of those that rclone, with which this server mounts buckets, has: "
+                    "an option is not one of rclone, with which this server mounts buckets: use "
                         + names.keys.sorted().joined(separator: ", "))
             }
             flags.append("--" + known.flag + (parts.count == 1 ? "" : "=" + parts[1] + known.form.rawValue))

@@ -69,7 +69,7 @@ struct EngineVolumes: Sendable {
                     guard endpoints.allow(claim.endpoint) else {
                         throw VolumeProblem(
                             .invalidEndpoint,
-                            "the endpoint of volume \(volume.name) is none of those that this server may connect to "
+                            "the endpoint of volume \(volume.name) is not one that this server may connect to "
                                 + "(storage.bucket_endpoints)")
                     }
                     try buckets.check(s3Program.of(claim))

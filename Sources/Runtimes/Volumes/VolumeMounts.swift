@@ -102,7 +102,8 @@ final class VolumeMounts: @unchecked Sendable {
             switch error.code {
             case ENOENT: return
             case ELOOP: throw problem("a symbolic link, or one on the way: name the folder that it leads to")
-            case ENOTDIR: throw problem(kind == .folder ? "something else than a folder" : "something else than a file")
+            case ENOTDIR:
+                throw problem(kind == .folder ? "something other than a folder" : "something other than a file")
             default: throw .system(action: "looking at \(volume.mountPath) of the image", reason: "\(error)")
             }
         }

@@ -25,7 +25,8 @@ struct CopyFile: AsyncParsableCommand {
                 try await Self.upload(file, to: Self.place(path, named: file), in: id, api)
             case (.sandbox(let id, let path), .here(let file)):
                 try await Self.download(path, of: id, to: Self.place(file, named: path), api)
-            default: throw ClientFailure(.usage, "one side is ID:/path and the other one a file of this machine")
+            default:
+                throw ClientFailure(.usage, "write ID:/path for one side, and a file of this machine for the other")
             }
         }
     }

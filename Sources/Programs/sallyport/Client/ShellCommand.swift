@@ -32,7 +32,7 @@ struct ShellCommand: AsyncParsableCommand {
             guard RawTerminal.isThere else {
                 throw ClientFailure(
                     .usage,
-                    "shell is for terminals, and standard input is none: sallyport sandbox exec -i \(id) -- PROGRAM reads it"
+                    "shell needs a terminal, and standard input is not one: sallyport sandbox exec -i \(id) -- PROGRAM reads it"
                 )
             }
             let program = words.first == "--" ? Array(words.dropFirst()) : words

@@ -43,7 +43,7 @@ package struct EngineAddress: Hashable, Sendable, CustomStringConvertible {
         }
         let schemes = ["tcp://", "http://", "https://"]
         guard let scheme = schemes.first(where: { text.hasPrefix($0) }) else {
-            throw Problem("is not reached by this server: use unix:///path or tcp://host:port (ssh:// is not spoken)")
+            throw Problem("is not supported: use unix:///path or tcp://host:port (ssh:// is not supported either)")
         }
         let isSecure = certificates != nil || scheme == "https://"
         let rest = text.dropFirst(scheme.utf8.count)

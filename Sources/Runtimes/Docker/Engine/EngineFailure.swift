@@ -21,7 +21,7 @@ struct EngineFailure: Error, Hashable, Sendable, CustomStringConvertible {
 
     init(_ error: HTTPClientError, engine: String) {
         switch error {
-        case .cancelled: self.init(.cancelled, "it was called off")
+        case .cancelled: self.init(.cancelled, "it was cancelled")
         case .tooLarge, .malformed: self.init(.malformed, "the engine at \(engine): \(error)")
         case .insecure(let reason):
             self.init(
