@@ -16,8 +16,8 @@ extension StoreError {
         switch error.resultCode {
         case .SQLITE_CORRUPT, .SQLITE_NOTADB:
             return "the file is damaged, or is not a database (\(code)): restore a backup of it. If there is "
-                + "none, move it away together with \(path)-wal and \(path)-shm; the server then makes an empty one, "
-                + "knows no snapshots and pools any more, and ends the sandboxes that run"
+                + "none, move it away together with \(path)-wal and \(path)-shm: the server then begins with an empty "
+                + "one, and removes the sandboxes and snapshots of before, which it no longer knows"
         case .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_PERM:
             return
                 "the file cannot be opened or written to (\(code)): its folder has to be there, file and folder have to "
