@@ -300,7 +300,7 @@ let package = Package(
                 + nio + http2),
         tests("Observability", ["HTTPClient", "LogLines", "System", "TestSupport", "Tracing", logging, coreMetrics]),
         tests("HTTPClient", ["Addresses", "System", "TestSupport"] + nio + http2),
-        tests("Client", ["HTTPClient", "JSON"]),
+        tests("Client", ["HTTPClient", "JSON", "SafeText"]),
         tests("SafeText"),
         tests("ServerTLS", ["HTTPServer", "TestSupport", logging] + nio + http2),
         tests("Redis", ["TestSupport"]),

@@ -1,5 +1,6 @@
 import HTTPClient
 import JSON
+import SafeText
 import Testing
 
 @testable import Client

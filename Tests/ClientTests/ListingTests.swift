@@ -1,4 +1,5 @@
 import JSON
+import SafeText
 import Testing
 
 @testable import Client
