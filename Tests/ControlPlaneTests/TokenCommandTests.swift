@@ -66,12 +66,34 @@ import Testing
         #expect(try sallyport(["verify", "--keys", keys, "--epoch", "7.1", token]).status == 0)
         let once = try sallyport(common + ["--once", "--form", "uri"]).output.dropLast()
         #expect(try sallyport(["inspect", String(once)]).output.contains("use      once"))
-        // Whether it has been used, gateways alone know.
+        // Whether it has been used, a gateway of this machine may have written; here there is none.
         let use = try sallyport(["verify", "--keys", keys, "--epoch", "7.1", String(once)])
         #expect(use.status == 0 && use.output.contains("for one use: a gateway refuses it once it has been used"))
         for wrong in [
             ["--once", "--form", "wildcard"], ["--once", "--version", "1"], ["--methods", "BREW"], ["--path", "a"],
         ] { #expect(try sallyport(common + wrong).status != 0, "\(wrong)") }
+    }
+
+    @Test func `a route for one use is refused once the gateway of this state has let it in`() throws {
+        let folder = "/tmp/spt-used-\(UInt32.random(in: 0 ... .max))"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.createDirectory(atPath: folder + "/gateway", withIntermediateDirectories: true)
+        func route() throws -> String {
+            let common = [
+                "--keys", keys, "--sandbox", "a", "--port", "80", "--expires", "2000000000", "--epoch", "7.1",
+            ]
+            return String(try sallyport(["mint", "--once"] + common).output.dropLast())
+        }
+        let used = try route(), other = try route()
+        let token = try RouteToken(used)
+        let nonce = try #require(token.scope?.nonce).map { String(format: "%02x", $0) }.joined()
+        try Data("\(nonce) 2000000000\n".utf8).write(to: URL(filePath: folder + "/gateway/one-time-routes"))
+        func verify(_ token: String) throws -> (status: Int32, output: String, errors: String) {
+            try sallyport(["verify", "--keys", keys, "--epoch", "7.1", "--state-directory", folder, token])
+        }
+        let refused = try verify(used)
+        #expect(refused.status == 1 && refused.output.isEmpty && refused.errors.contains("it has been used"))
+        #expect(try verify(other).status == 0)
     }
 
     @Test func `rotate changes a file of keys`() throws {

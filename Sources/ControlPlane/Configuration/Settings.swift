@@ -283,7 +283,7 @@ package struct Settings: Sendable {
     /// The gateway's state.
     var gatewayFolder: String { local.stateDirectory + "/gateway" }
     /// The one-time routes that were used.
-    var spentTokensFile: String { gatewayFolder + "/one-time-routes" }
+    package var spentTokensFile: String { gatewayFolder + "/one-time-routes" }
     /// Through this socket the gateway asks the server for connections into sandboxes.
     var linkSocket: String { local.runDirectory + "/link.sock" }
     /// Serves the gateway's metrics.

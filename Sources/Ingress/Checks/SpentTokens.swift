@@ -99,6 +99,16 @@ package final class SpentTokens: Sendable {
         }
     }
 
+    /// Whether a gateway has written to its file that the route was used, for who only asks: without the lock, which that
+    /// gateway holds.
+    /// - Returns: nil if no such file can be read.
+    package static func contains(_ nonce: [UInt8], inFile path: String, now: UInt64) -> Bool? {
+        guard let text = File.text(path, limit: .max) else { return nil }
+        var list = SpentList(capacity: .max)
+        list.read(text, now: now)
+        return list.expiries[nonce] != nil
+    }
+
     func redeem(_ nonce: [UInt8], expires: UInt64, now: UInt64) -> SpentList.Outcome {
         state.withLock { state in
             let outcome = state.list.redeem(nonce, expires: expires, now: now)

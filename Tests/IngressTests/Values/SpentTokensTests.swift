@@ -40,6 +40,17 @@ import Testing
         #expect(mode == 0o600)
     }
 
+    @Test func `who only asks what has been used needs no lock, and is told where there is nothing to read`() throws {
+        let path = "/tmp/spt-spent-\(UInt32.random(in: 0 ... .max))"
+        defer { for end in ["", ".lock", ".new"] { try? FileManager.default.removeItem(atPath: path + end) } }
+        #expect(SpentTokens.contains(nonce(1), inFile: path, now: 5) == nil)
+        let tokens = try SpentTokens(path: path, now: 5)
+        #expect(tokens.redeem(nonce(1), expires: 10, now: 5) == .first)
+        #expect(SpentTokens.contains(nonce(1), inFile: path, now: 5) == true)
+        #expect(SpentTokens.contains(nonce(2), inFile: path, now: 5) == false)
+        withExtendedLifetime(tokens) {}
+    }
+
     @Test func `a file that cannot be written is an error`() {
         #expect(throws: SpentTokens.FileError.self) { try SpentTokens(path: "/nonexistent/x", now: 1) }
     }

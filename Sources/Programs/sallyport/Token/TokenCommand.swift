@@ -187,8 +187,13 @@ struct VerifyToken: AsyncParsableCommand {
             known = .first
         }
         try token.verify(now: now, epoch: known, keys: options.ring())
-        // Which one-time routes have been used is known to the gateways alone.
-        let isOnce = token.scope?.nonce != nil
+        // Of other gateways' files, and of one that this user may not read, nothing is known.
+        let nonce = token.scope?.nonce, isOnce = nonce != nil
+        if let nonce, let file = try? options.settings(kept: true).spentTokensFile,
+            SpentTokens.contains(nonce, inFile: file, now: now) == true
+        {
+            throw ClientFailure(.refused, "the route token is for one use, and it has been used")
+        }
         switch output {
         case .table:
             let use = isOnce ? ", for one use: a gateway refuses it once it has been used" : ""
