@@ -384,7 +384,8 @@ def test_explain_and_suggestion_are_asked_with_the_key(create, api, world):
     assert api.get(f"{path}/events", params={"limit": 1}).json()["enforced"] is False
     suggested = api.get(f"{path}/suggestion").json()
     assert {"action": "allow", "target": "two.example:80/tcp"} in suggested["egress"], "with the port that was used"
-    assert (suggested["existing"], suggested["unused"]) == ([], [])
+    assert (suggested["existing"], suggested["unused"], suggested["enforced"]) == ([], [], False)
     assert api.put(path, json=suggested).json()["mode"] == "enforcing", "what is suggested can be sent"
     assert fetches(sandbox, "http://two.example/")
-    assert api.get(f"{path}/suggestion").json()["existing"] == [rule["target"] for rule in suggested["egress"]]
+    enforced = api.get(f"{path}/suggestion").json()
+    assert enforced["existing"] == [rule["target"] for rule in suggested["egress"]] and "enforced" not in enforced

@@ -31,6 +31,8 @@ package struct PolicySuggestion: Hashable, Sendable {
     var unused: [RuleSelector]
     /// Whether the sandbox may have used more.
     var isIncomplete: Bool
+    /// Whether the policy in force is enforced, and not only observed.
+    var isEnforced: Bool
 
     init(
         _ use: SandboxUse, _ present: Policy = .denyAll, operatorRules: [Rule] = [],
@@ -44,6 +46,7 @@ package struct PolicySuggestion: Hashable, Sendable {
         isIncomplete = use.isIncomplete || added.count > room
         added = Array(added.prefix(room))
         policy = Policy(defaultAction: .deny, rules: rules + added)
+        isEnforced = present.mode == .enforce
         existing = present.selectors { _ in true }
         unused = present.selectors { rules[$0].action == .allow && !gaps.used.contains($0) }
     }
@@ -55,7 +58,7 @@ package struct PolicySuggestion: Hashable, Sendable {
         }
         let remarks =
             ",\"existing\":" + list(existing) + ",\"unused\":" + list(unused)
-            + (isIncomplete ? ",\"incomplete\":true" : "")
+            + (isIncomplete ? ",\"incomplete\":true" : "") + (isEnforced ? "" : ",\"enforced\":false")
         return policy.encodedJSON().dropLast() + Array((remarks + "}").utf8)
     }
 

@@ -19,7 +19,7 @@ extension Policy {
     /// In the stored form alone: no client may say it.
     static let isDefaultField = "isDefault"
     /// What a suggestion says besides its policy. It may be sent along: a suggestion is applied as it is.
-    private static let remarks = ["existing", "unused", "incomplete"]
+    private static let remarks = ["existing", "unused", "incomplete", "enforced"]
     private static let expectedRules = "a list of rules with action and target"
 
     /// Reads a policy. An empty body, `null` and `{}` deny everything; a missing `defaultAction` denies.

@@ -192,7 +192,7 @@ import Testing
                     + #"{"action":"deny","target":"198.51.100.3"},{"action":"deny","target":"wild.example"},"#
                     + #"{"action":"allow","target":"two.example:7/tcp"},"#
                     + #"{"action":"allow","target":"[2001:db8::1]:7/tcp"}],"#
-                    + #""existing":["one.example","198.51.100.3","wild.example"],"unused":[]}"#)
+                    + #""existing":["one.example","198.51.100.3","wild.example"],"unused":[],"enforced":false}"#)
             #expect(try call("PUT", "/policy", shown).1.contains(#""mode":"observing""#))
 
             #expect(try call("PUT", "/policy", suggested).0 == 200)

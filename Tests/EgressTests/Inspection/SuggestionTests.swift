@@ -117,6 +117,18 @@ import Testing
         #expect(throws: PolicyError.self) { try Policy.decode(json: Array(#"{"used":[]}"#.utf8)) }
     }
 
+    @Test func `a suggestion for an observed sandbox says that nothing is enforced, and is enforced when it is sent`()
+        throws
+    {
+        var present = try policy([(.allow, "a.example")])
+        #expect(
+            !String(decoding: PolicySuggestion(try use([]), present).encodedJSON(), as: UTF8.self).contains("enforced"))
+        present.mode = .observe
+        let suggested = PolicySuggestion(try use([]), present).encodedJSON()
+        #expect(String(decoding: suggested, as: UTF8.self).hasSuffix(#","unused":["a.example"],"enforced":false}"#))
+        #expect(try Policy.decode(json: suggested).mode == .enforce)
+    }
+
     @Test func `names stand together by zone`() throws {
         #expect(
             try suggest(["pypi.org", "b.example.com", "example.com", "a.org"]) == [

@@ -34,6 +34,7 @@ enum PolicyAnswer {
             lines.append(
                 "the sandbox may have used more than this: it used more than is kept, or than a policy may have\n")
         }
+        if suggestion?["enforced"] == .boolean(false) { lines.append(observed + "\n") }
         return lines
     }
 
