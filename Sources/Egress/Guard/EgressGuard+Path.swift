@@ -35,8 +35,9 @@ extension EgressGuard {
         let asked = state.evaluator.evaluate(name), notes = watch.notes(of: name)
         path.steps.append(.init(.name, asked.action, "asking for the name is \(asked)"))
         path.steps.append(aliasStep(name, notes, state))
-        path.steps.append(answerStep(name, notes, state))
-        path.steps.append(addressStep(name, scope, state))
+        let addresses = addressStep(name, scope, state)
+        path.steps.append(answerStep(name, notes, state, isOpen: addresses.action == .allow))
+        path.steps.append(addresses)
         if !scope.isUnstated {
             path.steps.append(.init(.traffic, verdict.action, "this traffic to its addresses is \(verdict)"))
             if let step = checkStep(scope, verdict, state) { path.steps.append(step) }
@@ -72,17 +73,21 @@ extension EgressGuard {
                 + (ruled.isEmpty ? "no rule speaks of its aliases" : listed(ruled) + ", which decides nothing here"))
     }
 
-    /// What the filter took out of the name's last answers, and why each is kept from it.
-    private func answerStep(_ name: DomainName, _ notes: [AnswerNotes.Note], _ state: State) -> PolicyPath.Step {
+    /// What the filter took out of the name's last answers, and why each is kept from it. That decides nothing where the name
+    /// has another address that is open, or where all would be let by now.
+    private func answerStep(
+        _ name: DomainName, _ notes: [AnswerNotes.Note], _ state: State, isOpen: Bool
+    ) -> PolicyPath.Step {
         let filtered = notes.filter { $0.removedCount > 0 }
         guard let time = filtered.map(\.time).max() else {
             return .init(.answer, nil, "no address of it is remembered to have been taken out of its last answers")
         }
         let count = filtered.reduce(0) { $0 + $1.removedCount }
-        let addresses = filtered.flatMap(\.removed)
-        let texts = addresses.map { "\($0) (\(state.objection(to: $0, of: name, settings: settings)))" }
+        let objections = filtered.flatMap(\.removed).map { ($0, state.objection(to: $0, of: name, settings: settings)) }
+        let texts = objections.map { "\($0.0) (\($0.1 ?? "the policy of now lets it by"))" }
+        let isKept = objections.count < count || objections.contains { $0.1 != nil }
         return .init(
-            .answer, .deny,
+            .answer, isKept && !isOpen ? .deny : nil,
             "\(count) of its addresses were taken out of its last answers, at \(DecisionEvent.text(time)): "
                 + listed(texts, of: count))
     }
@@ -115,7 +120,7 @@ extension EgressGuard {
         if !kept.isEmpty {
             path.steps.append(
                 .init(
-                    .answer, .deny,
+                    .answer, verdict.isAllowed ? nil : .deny,
                     "private or reserved: " + kept.map { "\($0)" }.joined(separator: ", ")
                         + " may not open it, only an address rule may"))
         }
@@ -189,14 +194,12 @@ extension EgressGuard.State {
         entry.profile != nil && verdict(address, scope, settings: settings).verdict.isAllowed
     }
 
-    /// Why an address is kept from a name.
-    fileprivate func objection(to address: IPAddress, of name: DomainName, settings: GuardSettings) -> String {
+    /// Why an address is kept from a name; nil if it no longer is.
+    fileprivate func objection(to address: IPAddress, of name: DomainName, settings: GuardSettings) -> String? {
         if ruleset.protected.contains(address) { return "metadata or link-local: no policy opens it" }
         let verdict = evaluator.evaluate(address, learnedFrom: name)
         if !verdict.isAllowed { return "\(verdict)" }
-        if settings.filter.permits(address, for: name, policy: evaluator) {
-            return "the current policy lets it through"
-        }
-        return "private or reserved: only an internal zone or an address rule may have it"
+        return settings.filter.permits(address, for: name, policy: evaluator)
+            ? nil : "private or reserved: only an internal zone or an address rule may have it"
     }
 }

@@ -1,3 +1,4 @@
+import Addresses
 import DNSFilter
 import Foundation
 import Glibc
@@ -85,6 +86,14 @@ import Testing
             #expect(
                 rebound.contains("127.0.0.1 (private or reserved: only")
                     && rebound.contains("169.254.169.254 (metadata or link-local: no policy opens it)"))
+            // Where the name has an address that is open, too, that decides nothing.
+            try node.guardian(of: GuardedNetwork.id).record(
+                DNSEvent(
+                    name: try DomainName("one.example"), type: 28, outcome: .answered(addresses: 0, removed: 1),
+                    removed: [try #require(IPAddress("fd00::1"))]))
+            #expect(
+                try explain("target=one.example&port=7").contains(
+                    #"{"step":"answer","text":"1 of its addresses were taken out"#))
             // By way of others.
             let guardian = try node.guardian(of: GuardedNetwork.id)
             let name = try DomainName("one.example"), alias = try DomainName("x.wild.example")

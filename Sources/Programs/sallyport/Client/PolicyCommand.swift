@@ -87,7 +87,7 @@ struct PatchPolicy: AsyncParsableCommand {
 struct ExplainPolicy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain", abstract: "Say what would happen to some traffic of a sandbox now, and why.",
-        discussion: "The exit status is 0 where it is allowed, 1 where it is denied.")
+        discussion: "The exit status is 0 where it would pass now, 1 where the policy or a step of its path denies it.")
 
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "A port, or a range such as 8000-8999.") var port: String?
@@ -105,7 +105,7 @@ struct ExplainPolicy: AsyncParsableCommand {
             } else {
                 Console.say(PolicyAnswer.explanation(of: target, answer))
             }
-            guard answer?["verdict"] == .string("allow") else { throw ExitCode(1) }
+            guard ExplainedTraffic.passes(answer) else { throw ExitCode(1) }
         }
     }
 }
