@@ -9,7 +9,8 @@ import pathlib
 import sys
 
 STATUSES = [("0", "Done."), ("1", "The server said no, or could not."), ("64", "The command line makes no sense."),
-            ("66", "There is no such sandbox or file."), ("69", "No server answers."), ("76", "What answers is no such server."),
+            ("66", "There is no such sandbox or file."), ("69", "No server answers."),
+            ("76", "What answers is not a Sallyport or OpenSandbox server."),
             ("77", "A key is missing, wrong, or may not do this; or root is needed.")]
 
 

@@ -13,7 +13,7 @@ package struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible
         case notFound = 66
         /// No server answers there: EX_UNAVAILABLE.
         case unreachable = 69
-        /// The server's answer is none that this program knows: EX_PROTOCOL.
+        /// What answers is not a Sallyport or OpenSandbox server: EX_PROTOCOL.
         case notUnderstood = 76
         /// A key is missing, wrong, or may not do this: EX_NOPERM.
         case forbidden = 77

@@ -28,7 +28,7 @@ extension KeyScope: ExpressibleByArgument {}
 /// `sallyport key create`
 struct CreateKey: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Print a new key. It is kept nowhere: only its hash is.")
+        commandName: "create", abstract: "Make a key and print it, once: only its hash is kept.")
 
     @OptionGroup var options: ServerOptions
     @Argument(help: "What it is called in logs: letters, digits, '-', '_' and '.'.") var name: String

@@ -19,12 +19,13 @@ struct CreateSandbox: AsyncParsableCommand {
     @Option(
         help: "What it may reach, such as pypi.org:443 or preset:pypi; all else is denied. More than once for more.")
     var allow: [String] = []
-    @Option(help: "What it may not reach, in front of what is allowed.") var deny: [String] = []
+    @Option(help: "What it may not reach, in front of what is allowed; more than once for more.")
+    var deny: [String] = []
     @Option(help: "A file with its policy as JSON; - for standard input.") var policy: String?
-    @Option(help: "A variable, NAME=VALUE. Other users of the machine see it in the process list; see --env-file.")
+    @Option(help: "A variable, NAME=VALUE; more than once for more. Other users of the machine see it: see --env-file.")
     var env: [String] = []
     @Option(help: "A file with a variable on each line, NAME=VALUE.") var envFile: String?
-    @Option(help: "A label, NAME=VALUE.") var label: [String] = []
+    @Option(help: "A label, NAME=VALUE; more than once for more.") var label: [String] = []
     @Option(help: "Take one of this pool, which has an image and limits of its own.") var pool: String?
     @Option(help: "Make it of this snapshot, and not of an image.") var snapshot: String?
     @Flag(help: "Do not wait until it runs.") var noWait = false

@@ -20,7 +20,7 @@ struct ExecuteCommand: AsyncParsableCommand {
     var takesInput = false
     @Option(help: "The folder that it runs in.") var cwd: String?
     @Option(help: "After how long it is ended: 90s, 10m, 1h.") var timeout: String?
-    @Option(help: "A variable, NAME=VALUE.") var env: [String] = []
+    @Option(help: "A variable, NAME=VALUE; more than once for more.") var env: [String] = []
     @Argument(help: "The sandbox's id.") var id: String
     @Argument(parsing: .captureForPassthrough, help: "The program and its arguments; -- may stand before them.")
     var words: [String]

@@ -59,7 +59,7 @@ struct PullImage: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "Who asks the registry.") var username: String?
-    @Option(help: "A file with that one's password; - for standard input.") var passwordFile: String?
+    @Option(help: "A file with the password; - for standard input.") var passwordFile: String?
     @Option(name: .shortAndLong, help: "name for its whole name, json, or table.") var output = OutputForm.name
     @Argument(help: "The image, such as docker.io/library/python:3.11-slim.") var image: String
 

@@ -64,8 +64,8 @@ struct PatchPolicy: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "What it may reach from now on; more than once for more.") var allow: [String] = []
-    @Option(help: "What it may not reach from now on.") var deny: [String] = []
-    @Option(help: "The target of a rule that goes.") var remove: [String] = []
+    @Option(help: "What it may not reach from now on; more than once for more.") var deny: [String] = []
+    @Option(help: "The target of a rule to remove; more than once for more.") var remove: [String] = []
     @Argument(help: "The sandbox's id.") var id: String
 
     func run() async throws {

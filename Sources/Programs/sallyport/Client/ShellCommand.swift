@@ -20,7 +20,7 @@ struct ShellCommand: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "The folder that it begins in.") var cwd: String?
-    @Option(help: "A variable, NAME=VALUE.") var env: [String] = []
+    @Option(help: "A variable, NAME=VALUE; more than once for more.") var env: [String] = []
     @Argument(help: "The sandbox's id.") var id: String
     @Argument(
         parsing: .captureForPassthrough,

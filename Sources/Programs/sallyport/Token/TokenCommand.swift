@@ -78,7 +78,7 @@ struct MintToken: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "mint", abstract: "Print a signed route.")
 
     @OptionGroup var options: TokenOptions
-    @Option(help: "1 or 2.") var version = 2
+    @Option(help: "The version of the route: 2, or 1 for gateways that know no other (32 bits).") var version = 2
     @Option(help: "The sandbox's id.") var sandbox: String
     @Option(help: "The port, 1 to 65535.") var port: Int
     @Option(help: "Until when, in seconds since 1970.", transform: MintToken.moment) var expires: UInt64
