@@ -104,12 +104,13 @@ lint: build-deps
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 	SALLYPORT_STRICT=1 swift build --build-tests --scratch-path .build-lint
 
-# docs/cli-reference.md and docs/api-reference.md, made of the program and of specs/*.yaml.
+# docs/cli-reference.md and docs/api-reference.md, made of the programs and of specs/*.yaml.
 PYTHON = .build-conformance/venv/bin/python -B
+COMMAND_LINES = sallyport sallyport-ingress sallyport-egress
 reference:
 	./scripts/python-environment.sh venv requirements.txt
-	swift build --product sallyport
-	.build/debug/sallyport --experimental-dump-help | $(PYTHON) scripts/reference_pages.py cli >docs/cli-reference.md
+	for program in $(COMMAND_LINES); do swift build --product $$program || exit; done
+	$(PYTHON) scripts/reference_pages.py cli $(COMMAND_LINES:%=.build/debug/%) >docs/cli-reference.md
 	$(PYTHON) scripts/reference_pages.py api >docs/api-reference.md
 
 # Each installs what it names, and no more: who builds an image of the sidecar wants no container engine in it, and who runs

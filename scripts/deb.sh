@@ -45,11 +45,14 @@ cp -r policies "$share/sallyport/policies"
 [ ! -d .build-pages ] || cp -r .build-pages "$share/sallyport/pages"
 install -m 0755 scripts/base-image.sh "$share/sallyport/base-image.sh"
 cp -r deploy/monitoring "$share/sallyport/monitoring"
-"$sallyport" --experimental-dump-help | ./scripts/man_pages.py "$share/man/man1" "$release"
+./scripts/man_pages.py "$share/man/man1" "$release" "$root/usr/bin"/*
 gzip -9n "$share/man/man1"/*.1
-install -D -m 0644 <("$sallyport" --generate-completion-script bash) "$share/bash-completion/completions/sallyport"
-install -D -m 0644 <("$sallyport" --generate-completion-script zsh) "$share/zsh/vendor-completions/_sallyport"
-install -D -m 0644 <("$sallyport" --generate-completion-script fish) "$share/fish/vendor_completions.d/sallyport.fish"
+for name in sallyport sallyport-ingress; do
+    own=$root/usr/bin/$name
+    install -D -m 0644 <("$own" --generate-completion-script bash) "$share/bash-completion/completions/$name"
+    install -D -m 0644 <("$own" --generate-completion-script zsh) "$share/zsh/vendor-completions/_$name"
+    install -D -m 0644 <("$own" --generate-completion-script fish) "$share/fish/vendor_completions.d/$name.fish"
+done
 gzip -9nc CHANGELOG.md >"$share/doc/sallyport/changelog.gz"
 cp README.md "$share/doc/sallyport/"
 cp -r docs "$share/doc/sallyport/docs"

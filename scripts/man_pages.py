@@ -1,17 +1,13 @@
 #!/usr/bin/env python3
-"""Writes manual pages of `sallyport` and its commands, from what the program says of its command line.
+"""Writes manual pages of programs and of the commands of `sallyport`, from what they say of their command lines.
 
-    sallyport --experimental-dump-help | scripts/man_pages.py FOLDER [RELEASE]
+    scripts/man_pages.py FOLDER RELEASE PROGRAM…
 """
 
-import json
 import pathlib
 import sys
 
-STATUSES = [("0", "Done."), ("1", "The server said no, or could not."), ("64", "The command line makes no sense."),
-            ("66", "There is no such sandbox or file."), ("69", "No server answers."),
-            ("76", "What answers is not a Sallyport or OpenSandbox server."),
-            ("77", "A key is missing, wrong, or may not do this; or root is needed.")]
+from command_lines import STATUSES, arguments, head, positional, read, subcommands
 
 
 def escaped(text):
@@ -20,69 +16,66 @@ def escaped(text):
     return "\\&" + text if text[:1] in (".", "'") else text
 
 
-def names(argument):
-    return ", ".join(("-" if name["kind"] == "short" else "--") + name["name"] for name in argument.get("names", []))
-
-
-def shown(things):
-    return [thing for thing in things or [] if thing.get("shouldDisplay", True)]
-
-
-def arguments(command):
+def options(command):
     lines = []
-    for argument in shown(command.get("arguments")):
-        # Every command has these.
-        if {name["name"] for name in argument.get("names", [])} & {"help", "version"}:
-            continue
-        value = argument.get("valueName", "value")
-        head = {"positional": f"<{value}>", "option": f"{names(argument)} <{value}>"}.get(argument["kind"], names(argument))
+    for argument in arguments(command):
         text = argument.get("abstract", "")
-        if argument.get("defaultValue") and argument["kind"] != "flag":
+        if argument.get("defaultValue"):
             text += f" Default: {argument['defaultValue']}."
-        lines += [".TP", f"\\fB{escaped(head)}\\fR", escaped(text or "-")]
+        lines += [".TP", f"\\fB{escaped(head(argument))}\\fR", escaped(text or "-")]
     return lines
 
 
 def synopsis(words, command):
-    positional = [argument for argument in shown(command.get("arguments")) if argument["kind"] == "positional"]
-    parts = [f"<{argument['valueName']}>" + ("..." if argument["isRepeating"] else "") for argument in positional]
-    parts = [f"[{part}]" if argument["isOptional"] else part for part, argument in zip(parts, positional)]
-    kind = ["<command>"] if shown(command.get("subcommands")) and not positional else []
+    parts = [f"<{argument['valueName']}>" + ("..." if argument["isRepeating"] else "") for argument in positional(command)]
+    parts = [f"[{part}]" if argument["isOptional"] else part for part, argument in zip(parts, positional(command))]
+    kind = ["<command>"] if subcommands(command) and not parts else []
     return f"\\fB{escaped(' '.join(words))}\\fR {escaped(' '.join(['[options]', *kind, *parts]))}"
 
 
-def page(words, command, release):
+def section(words, command):
+    """Another command on the same page."""
+    lines = [".PP", synopsis(words, command), *options(command)]
+    return lines + ([".PP", escaped(command["discussion"])] if command.get("discussion") else [])
+
+
+def page(words, command, release, others, beside=None):
+    """- `beside`: the command whose page has the same name."""
     name = "-".join(words)
     lines = [f'.TH "{name.upper()}" 1 "" "sallyport {release}" "Sallyport"', ".SH NAME",
              f"{escaped(name)} \\- {escaped(command.get('abstract', ''))}", ".SH SYNOPSIS", synopsis(words, command)]
     if command.get("discussion"):
         lines += [".SH DESCRIPTION", escaped(command["discussion"])]
-    if options := arguments(command):
-        lines += [".SH OPTIONS", *options]
-    below = [inner for inner in shown(command.get("subcommands")) if inner["commandName"] != "help"]
+    if found := options(command):
+        lines += [".SH OPTIONS", *found]
+    below = subcommands(command)
     if below:
         lines.append(".SH COMMANDS")
     for inner in below:
         lines += [".SS " + escaped(inner["commandName"]), escaped(inner.get("abstract", ""))]
-        if len(words) > 1:
-            lines += [".PP", synopsis([*words, inner["commandName"]], inner), *arguments(inner)]
-            lines += [".PP", escaped(inner["discussion"])] if inner.get("discussion") else []
+        lines += section([*words, inner["commandName"]], inner) if len(words) > 1 else []
+    if beside:
+        words_beside = ["sallyport", beside["commandName"]]
+        lines += [f'.SH "{" ".join(words_beside).upper()}"', escaped(beside.get("abstract", "")), *section(words_beside, beside)]
     lines.append(".SH EXIT STATUS")
-    for status, meaning in STATUSES:
-        lines += [".TP", status, meaning]
-    others = ["sallyport"] if len(words) > 1 else [f"sallyport-{inner['commandName']}" for inner in below]
+    for status, meaning in STATUSES[words[0]]:
+        lines += [".TP", status, escaped(meaning)]
     lines += [".SH SEE ALSO", ", ".join(f"\\fB{escaped(other)}\\fR(1)" for other in others)]
     return "\n".join(lines) + "\n"
 
 
 def main():
-    folder, release = pathlib.Path(sys.argv[1]), (sys.argv[2:] or [""])[0]
+    folder, release = pathlib.Path(sys.argv[1]), sys.argv[2]
     folder.mkdir(parents=True, exist_ok=True)
-    command = json.load(sys.stdin)["command"]
-    (folder / "sallyport.1").write_text(page(["sallyport"], command, release))
-    for inner in shown(command["subcommands"]):
-        if inner["commandName"] != "help":
-            (folder / f"sallyport-{inner['commandName']}.1").write_text(page(["sallyport", inner["commandName"]], inner, release))
+    programs = {command["commandName"]: command for command in map(read, sys.argv[3:])}
+    for name, command in programs.items():
+        below = {f"{name}-{inner['commandName']}": inner for inner in subcommands(command)}
+        others = ["sallyport"] if name != "sallyport" else sorted({*below, *programs} - {name})
+        beside = next((inner for inner in subcommands(programs["sallyport"]) if f"sallyport-{inner['commandName']}" == name), None)
+        (folder / f"{name}.1").write_text(page([name], command, release, others, beside))
+        for title, inner in below.items():
+            if title not in programs:
+                (folder / f"{title}.1").write_text(page([name, inner["commandName"]], inner, release, [name]))
 
 
 if __name__ == "__main__":

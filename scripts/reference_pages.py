@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Prints docs/cli-reference.md or docs/api-reference.md, from what the program says of its command line and from the documents of the APIs.
+"""Prints docs/cli-reference.md or docs/api-reference.md, from what the programs say of their command lines and from the documents of the APIs.
 
-    sallyport --experimental-dump-help | scripts/reference_pages.py cli
-    scripts/reference_pages.py api          # needs PyYAML
+    scripts/reference_pages.py cli PROGRAM…     # sallyport is the first
+    scripts/reference_pages.py api              # needs PyYAML
 """
 
 import json
 import pathlib
 import sys
 
-from man_pages import STATUSES, names, shown
+from command_lines import STATUSES, arguments, head, positional, read, subcommands
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MADE = "This page is made by `make reference`; a test holds it to {}."
@@ -31,22 +31,17 @@ def table(head, rows):
 
 
 def usage(words, command):
-    parts = [f"<{argument.get('valueName', 'value')}>" + ("…" if argument["isRepeating"] else "")
-             for argument in shown(command.get("arguments")) if argument["kind"] == "positional"]
-    below = ["<command>"] if shown(command.get("subcommands")) and not parts else []
+    parts = [head(argument) + ("…" if argument["isRepeating"] else "") for argument in positional(command)]
+    below = ["<command>"] if subcommands(command) and not parts else []
     return " ".join([*words, "[options]", *below, *parts])
 
 
 def options(command):
     rows = []
-    for argument in shown(command.get("arguments")):
-        if {name["name"] for name in argument.get("names", [])} & {"help", "version"}:
-            continue
-        value = argument.get("valueName", "value")
-        head = {"positional": f"<{value}>", "option": f"{names(argument)} <{value}>"}.get(argument["kind"], names(argument))
-        default = argument.get("defaultValue") if argument["kind"] != "flag" else None
-        rows.append([f"`{head}`", " ".join([argument.get("abstract", ""), f"Default: `{default}`." if default else ""]).strip()])
-    return [f"| `{row[0][1:-1]}` | {cell(row[1])} |" for row in rows]
+    for argument in arguments(command):
+        default = f" Default: `{argument['defaultValue']}`." if argument.get("defaultValue") else ""
+        rows.append(f"| `{head(argument)}` | {cell(argument.get('abstract', '') + default)} |")
+    return rows
 
 
 def command_lines(words, command):
@@ -56,18 +51,18 @@ def command_lines(words, command):
     lines += ["```", usage(words, command), "```", ""]
     if rows := options(command):
         lines += ["| option | |", "|---|---|", *rows, ""]
-    for inner in shown(command.get("subcommands")):
-        if inner["commandName"] != "help":
-            lines += command_lines([*words, inner["commandName"]], inner)
+    for inner in subcommands(command):
+        lines += command_lines([*words, inner["commandName"]], inner)
     return lines
 
 
-def cli(command):
-    lines = ["# The command line, word by word", "", MADE.format("what the program says of itself") + " How to use it is in [cli](cli.md).", ""]
-    for inner in sorted(shown(command["subcommands"]), key=lambda inner: inner["commandName"]):
-        if inner["commandName"] != "help":
-            lines += command_lines(["sallyport", inner["commandName"]], inner)
-    lines += ["## Exit statuses", ""] + table(["status", ""], STATUSES)
+def cli(command, *others):
+    lines = ["# The command line, word by word", "", MADE.format("what the programs say of themselves") + " How to use it is in [cli](cli.md).", ""]
+    for inner in sorted(subcommands(command), key=lambda inner: inner["commandName"]):
+        lines += command_lines(["sallyport", inner["commandName"]], inner)
+    lines += ["## Exit statuses", ""] + table(["status", ""], STATUSES["sallyport"])
+    for other in others:
+        lines += command_lines([other["commandName"]], other) + table(["exit status", ""], STATUSES[other["commandName"]])
     return lines
 
 
@@ -198,8 +193,8 @@ def api():
 
 def main():
     which = sys.argv[1:]
-    if which == ["cli"]:
-        lines = cli(json.load(sys.stdin)["command"])
+    if which[:1] == ["cli"] and len(which) > 1:
+        lines = cli(*map(read, which[1:]))
     elif which == ["api"]:
         lines = api()
     else:

@@ -123,7 +123,10 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(machine):
     listed = run("dpkg", "-L", "sallyport").split()
     pages = [name for name in listed if "/man1/" in name]
     assert len(pages) > 10 and "/usr/share/man/man1/sallyport-sandbox.1.gz" in pages
-    run("bash", "-n", "/usr/share/bash-completion/completions/sallyport")
+    for program in ("sallyport", "sallyport-ingress", "sallyport-egress"):
+        assert f"/usr/share/man/man1/{program}.1.gz" in pages
+    for program in ("sallyport", "sallyport-ingress"):
+        run("bash", "-n", f"/usr/share/bash-completion/completions/{program}")
     assert "/lib/systemd/system/sallyport.service" in listed
     assert re.fullmatch(r"root root 640\n", run("stat", "-c", "%U %G %a", CONFIGURATION))
 

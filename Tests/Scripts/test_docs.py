@@ -54,6 +54,28 @@ def flags() -> set[str]:
         "--help", "--version"}
 
 
+def options() -> set[str]:
+    """What commands that are shown declare, as rows of the reference begin: `--name`, and ` <` where a value follows."""
+    found = set()
+    for text in re.split(r"^(?=struct |@main)", "\n".join(path.read_text() for path in (ROOT / "Sources/Programs").rglob("*.swift")), flags=re.M):
+        if "shouldDisplay: false" in text:
+            continue
+        for kind, words, name in re.findall(r"@(Option|Flag)\b((?:(?!@Option|@Flag).)*?)\bvar (\w+)", text, flags=re.S):
+            custom = re.search(r'\.customLong\("([^"]+)"', words)
+            dashed = custom[1] if custom else re.sub(r"(?<=[a-z0-9])([A-Z])", r"-\1", name).lower()
+            found.add(f"--{dashed}{' <' if kind == 'Option' else ''}")
+    return found
+
+
+def test_every_option_of_the_programs_stands_in_the_reference():
+    rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/cli-reference.md").read_text(), flags=re.M)
+    declared = options()
+    assert {"--version <", "--one-time-file <", "--once", "--trusted-proxy <"} <= declared
+    begins = {part + (" <" if "<" in row else "") for row in rows for part in re.sub(r" <.*", "", row).split(", ")}
+    assert sorted(declared - begins) == []
+    assert {"--check", "--open", "--host-namespace"} <= begins, "the flags that sallyport-egress reads by hand"
+
+
 def test_what_pages_are_held_to_is_found_in_the_sources():
     assert {"--state-directory", "--token-file", "--check", "--secure-access-keys", "--epoch"} <= flags()
     assert {"server.port", "ingress.tls.certificates.key", "egress.budgets.bytes_out", "renew_intent.redis.dsn"} <= settings()
