@@ -337,6 +337,8 @@ def test_a_snapshot_from_its_create_to_its_end(run, made, server):
     # The same is read of the server's files.
     offline = run("snapshot", "list", "--offline", "--state-directory", str(server.state)).decode().splitlines()
     assert listed[1] in offline
+    same = json.loads(run("snapshot", "list", "--offline", "-o", "json", "--state-directory", str(server.state)))
+    assert json.loads(run("snapshot", "get", taken, "-o", "json")) in same
     restored = run("sandbox", "create", "--snapshot", taken).decode().strip()
     assert run("sandbox", "exec", restored, "--", "cat", "/tmp/kept") == b"kept\n"
     run("sandbox", "kill", restored)
@@ -393,6 +395,36 @@ def test_keys_are_listed_for_people_and_for_programs(run, tmp_path):
     run("key", "rotate", "ci", "--keep-old-for", "1h", *state)
     assert "formerUntil" in json.loads(run("key", "list", "-o", "json", *state))[0]
     assert b"no key" in run("key", "revoke", "nobody", *state, status=REFUSED)
+
+
+# Of what is no API's own JSON, all keys; of the rest some.
+OFFLINE = ["--state-directory", "STATE"]
+TOKEN = ["--keys", "a=base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "--epoch", "0.0",
+         "my-sandbox-8080-x2qxvk-mllt42hugv4xno2ucijfarubkaa"]
+
+
+@pytest.mark.parametrize("words, keys", [
+    (["status"], {"server", "api", "health", "ready", "sandboxes"}),
+    (["doctor", "--config", "CONFIG"], {"grade", "place", "text"}),
+    (["key", "list", *OFFLINE], {"name", "id", "scope", "createdAt"}),
+    (["volume", "list", *OFFLINE], {"name", "bytes", "madeBy", "createdAt", "sandboxes"}),
+    (["token", "verify", *TOKEN], {"validForSeconds", "once"}),
+    (["token", "inspect", TOKEN[-1]], {"version", "stands", "sandbox", "port", "expires", "key"}),
+    (["policy", "presets"], {"name", "description", "path", "rules"}),
+    (["sandbox", "list"], {"id", "status"}), (["sandbox", "get", "SANDBOX"], {"id", "status"}),
+    (["sandbox", "events", "SANDBOX"], {"sandboxId", "kind", "content"}), (["policy", "get", "SANDBOX"], {"defaultAction", "egress"}),
+    (["policy", "get", "--effective", "SANDBOX"], {"enforced", "layers"}),
+    (["policy", "explain", "SANDBOX", "one.example"], {"verdict", "path"})])
+def test_what_is_printed_for_people_is_json_where_that_is_asked_for(run, server, modules_sandbox, tmp_path, words, keys):
+    state = tmp_path / "state"
+    places = {"STATE": str(state), "CONFIG": str(server.config), "SANDBOX": modules_sandbox.id}
+    words = [places.get(word, word) for word in words]
+    if words[0] in ("key", "volume"):
+        run(words[0], "create", "one", "--state-directory", str(state))
+    printed = json.loads(run(*words, "-o", "json"))
+    entry = printed[0] if isinstance(printed, list) else printed
+    own = words[0] in ("status", "key", "volume", "token") or words[1] == "presets"
+    assert keys == set(entry) if own else keys <= set(entry), entry
 
 
 def nobody(*words):

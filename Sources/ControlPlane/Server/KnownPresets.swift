@@ -1,4 +1,5 @@
 import Egress
+import JSON
 import NetworkPolicy
 
 /// The presets of a server, looked at without one.
@@ -14,14 +15,30 @@ package struct KnownPresets {
 
     /// Each with its description, and below it what it opens.
     package func lines(of name: String? = nil) throws(Unknown) -> [String] {
+        try chosen(name).flatMap { file in
+            ["\(file.name): \(file.description) (\(file.path))"] + file.rules.map { "  \($0)" }
+        }
+    }
+
+    /// The same for programs, the rules as a policy has them.
+    package func json(of name: String? = nil) throws -> JSONValue {
+        let found = try chosen(name).map { file throws -> JSONValue in
+            let rules = try JSONValue(Policy.encodeRules(file.rules, .plain))
+            return .object([
+                "name": .string(file.name), "description": .string(file.description), "path": .string(file.path),
+                "rules": rules,
+            ])
+        }
+        return .array(found)
+    }
+
+    private func chosen(_ name: String?) throws(Unknown) -> [PresetFile] {
         let found = files.filter { name == nil || $0.name == name }
         if let name, found.isEmpty {
             let names = files.map(\.name).joined(separator: ", ")
             throw Unknown(
                 description: "there is no preset \(name.prefix(64)); there are \(names.isEmpty ? "none" : names)")
         }
-        return found.flatMap { file in
-            ["\(file.name): \(file.description) (\(file.path))"] + file.rules.map { "  \($0)" }
-        }
+        return found
     }
 }

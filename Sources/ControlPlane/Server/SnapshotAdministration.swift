@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 import Runtimes
 import SafeText
 
@@ -18,15 +19,9 @@ package struct SnapshotAdministration: Sendable {
         return try await SQLiteStore(path: settings.database).snapshots.all().sorted { $0.createdAt < $1.createdAt }
     }
 
-    /// For people: id, state, when, of which sandbox, name.
-    package func table() async throws -> TextTable {
-        var table = TextTable("ID", "STATE", "CREATED", "SANDBOX", "NAME")
-        for snapshot in try await snapshots() {
-            table.add([
-                snapshot.id, snapshot.state.rawValue, "\(snapshot.createdAt)", snapshot.sandbox, snapshot.name ?? "",
-            ])
-        }
-        return table
+    /// As the API shows them.
+    package func listed() async throws -> [JSONValue] {
+        try await snapshots().map { try JSONValue(JSONText.of(SnapshotView($0))) }
     }
 
     /// Pushes a snapshot to a registry as an image, and returns its reference.

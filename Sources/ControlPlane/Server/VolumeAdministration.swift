@@ -1,3 +1,4 @@
+import JSON
 import Logging
 import Runtimes
 import SafeText
@@ -23,11 +24,27 @@ package struct VolumeAdministration: Sendable {
         for volume in volumes.all {
             table.add([
                 volume.name, volume.bytes.map { "\($0 >> 20)Mi" } ?? "no limit", volume.owner ?? volume.madeBy.rawValue,
-                "\(Timestamp(microseconds: 0).adding(seconds: volume.createdAt))",
-                volumes.users(of: volume.name).joined(separator: " "),
+                Self.moment(volume), volumes.users(of: volume.name).joined(separator: " "),
             ])
         }
         return table
+    }
+
+    package var names: [String] { volumes.all.map(\.name) }
+
+    /// The same for programs.
+    package var json: JSONValue { .array(volumes.all.map { described($0) }) }
+
+    private func described(_ volume: VolumeRecord) -> JSONValue {
+        .object([
+            "name": .string(volume.name), "bytes": volume.bytes.map { JSONValue.integer(Int($0)) } ?? .null,
+            "madeBy": .string(volume.owner ?? volume.madeBy.rawValue), "createdAt": .string(Self.moment(volume)),
+            "sandboxes": .array(volumes.users(of: volume.name).map { .string($0) }),
+        ])
+    }
+
+    private static func moment(_ volume: VolumeRecord) -> String {
+        "\(Timestamp(microseconds: 0).adding(seconds: volume.createdAt))"
     }
 
     /// - Parameters:

@@ -12,11 +12,12 @@ struct DoctorCommand: AsyncParsableCommand {
 
     @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
     var config: String?
-    @Flag(help: "Print what was found as JSON.") var json = false
+    @OptionGroup var form: AnswerOptions
 
     func run() async throws {
         let checkup = await ServerCheckup(path: config, environment: ProcessInfo.processInfo.environment)
-        if json { Console.say(checkup.json + "\n") } else { Console.show(checkup.table) }
+        if form.isJSON { Console.say(checkup.json + "
+") } else { Console.show(checkup.table) }
         guard checkup.isFit else { throw ExitCode(1) }
     }
 }

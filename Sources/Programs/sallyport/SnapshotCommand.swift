@@ -77,9 +77,7 @@ struct ListSnapshots: AsyncParsableCommand {
 
     func validate() throws {
         guard !offline else {
-            guard output == .table, sandbox == nil else {
-                throw ValidationError("--offline prints a table of all snapshots: leave out --output and --sandbox")
-            }
+            guard sandbox == nil else { throw ValidationError("--offline lists all snapshots: leave out --sandbox") }
             return
         }
         guard stateDirectory == nil else { throw ValidationError("--state-directory goes with --offline") }
@@ -88,16 +86,19 @@ struct ListSnapshots: AsyncParsableCommand {
     func run() async throws {
         guard !offline else {
             return try await SnapshotCommand.offline(config: connection.config, stateDirectory) {
-                Console.show(try await $0.table())
+                show(try await $0.listed())
             }
         }
         try await connection.run { api in
-            let found = try await api.pages("/v1/snapshots", [("sandboxId", sandbox)])
-            switch output {
-            case .json: ClientProgram.show(.array(found))
-            case .name: Console.say(SnapshotListing(found).ids.map { ForeignText.escaped($0) + "\n" }.joined())
-            case .table: Console.show(SnapshotListing(found).table)
-            }
+            show(try await api.pages("/v1/snapshots", [("sandboxId", sandbox)]))
+        }
+    }
+
+    private func show(_ found: [JSONValue]) {
+        switch output {
+        case .json: ClientProgram.show(.array(found))
+        case .name: Console.say(SnapshotListing(found).ids.map { ForeignText.escaped($0) + "\n" }.joined())
+        case .table: Console.show(SnapshotListing(found).table)
         }
     }
 }

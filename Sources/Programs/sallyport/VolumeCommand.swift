@@ -2,6 +2,7 @@ import ArgumentParser
 import ControlPlane
 import FoundationEssentials
 import ProgramSupport
+import SafeText
 
 /// `sallyport volume`
 struct VolumeCommand: ParsableCommand {
@@ -22,9 +23,16 @@ struct ListVolumes: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List them.", aliases: ["ls"])
 
     @OptionGroup var options: ServerOptions
+    @Option(name: .shortAndLong, help: "table, json, or name for names alone.") var output = OutputForm.table
 
     func run() throws {
-        try options.run { Console.show($0.table) }
+        try options.run { volumes in
+            switch output {
+            case .table: Console.show(volumes.table)
+            case .json: ClientProgram.show(volumes.json)
+            case .name: Console.say(volumes.names.map { ForeignText.escaped($0) + "\n" }.joined())
+            }
+        }
     }
 }
 

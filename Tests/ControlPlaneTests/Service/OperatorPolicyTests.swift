@@ -103,5 +103,9 @@ import Testing
         let presets = try KnownPresets(settings)
         #expect(try presets.lines() == ["mirror: d (\(folder.path)/own/mirror.json)", "  allow mirror.example"])
         #expect(throws: KnownPresets.Unknown.self) { try presets.lines(of: "miror") }
+        let listed = String(decoding: try presets.json(of: "mirror").encoded, as: UTF8.self)
+        #expect(
+            listed == #"[{"name":"mirror","description":"d","path":"\#(folder.path)/own/mirror.json","#
+                + #""rules":[{"action":"allow","target":"mirror.example"}]}]"#)
     }
 }

@@ -101,6 +101,19 @@ enum OutputForm: String, ExpressibleByArgument, CaseIterable {
     case name
 }
 
+/// The same of what has no ids.
+enum AnswerForm: String, ExpressibleByArgument, CaseIterable {
+    case table, json
+}
+
+/// `--output`, and `--json`, which says the same in fewer words.
+struct AnswerOptions: ParsableArguments {
+    @Option(name: .shortAndLong, help: "table for people, or json.") var output = AnswerForm.table
+    @Flag(help: "The same as --output json.") var json = false
+
+    var isJSON: Bool { json || output == .json }
+}
+
 extension String {
     fileprivate var firstLine: String {
         String(split(whereSeparator: \.isNewline).first ?? "").trimmingSpaces

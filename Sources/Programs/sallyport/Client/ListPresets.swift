@@ -26,13 +26,16 @@ struct ListPresets: ParsableCommand {
         abstract: "List the presets that policies may name, with what they open, without a server.")
 
     @OptionGroup var options: PresetOptions
+    @Option(name: .shortAndLong, help: "table for people, or json.") var output = AnswerForm.table
     @Argument(help: "One of them; else all.") var name: String?
 
     func run() throws {
         do {
             let presets = try KnownPresets(options.settings())
-            let lines = try presets.lines(of: name)
-            Console.say(lines.map { ForeignText.escaped($0) + "\n" }.joined())
+            switch output {
+            case .table: Console.say(try presets.lines(of: name).map { ForeignText.escaped($0) + "\n" }.joined())
+            case .json: ClientProgram.show(try presets.json(of: name))
+            }
         } catch let error as KnownPresets.Unknown {
             throw ClientProgram.failure(ClientFailure(.notFound, "\(error)"))
         } catch { throw ClientProgram.failure(error) }

@@ -23,11 +23,13 @@ struct GetPolicy: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Flag(help: "Print all that holds, in the order in which it decides: the operator's lists, too.") var effective =
         false
-    @Flag(help: "With --effective: print the whole answer as JSON.") var json = false
+    @OptionGroup var form: AnswerOptions
     @Argument(help: "The sandbox's id.") var id: String
 
     func validate() throws {
-        guard effective || !json else { throw ValidationError("a policy is printed as JSON anyway: leave --json out") }
+        guard effective || !form.json else {
+            throw ValidationError("a policy is printed as JSON anyway: leave --json out")
+        }
     }
 
     func run() async throws {
@@ -36,7 +38,7 @@ struct GetPolicy: AsyncParsableCommand {
                 return PolicyAnswer.show(try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy")))
             }
             let answer = try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy/effective"))
-            guard !json else { return ClientProgram.show(answer) }
+            guard !form.isJSON else { return ClientProgram.show(answer) }
             Console.say(EffectivePolicyText.lines(answer ?? .null).map { $0 + "\n" }.joined())
         }
     }
@@ -92,7 +94,7 @@ struct ExplainPolicy: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "A port, or a range such as 8000-8999.") var port: String?
     @Option(name: .customLong("protocol"), help: "tcp, udp or icmp.") var transport: String?
-    @Flag(help: "Print the whole answer as JSON.") var json = false
+    @OptionGroup var form: AnswerOptions
     @Argument(help: "The sandbox's id.") var id: String
     @Argument(help: "A name or an address.") var target: String
 
@@ -100,7 +102,7 @@ struct ExplainPolicy: AsyncParsableCommand {
         try await connection.run { api in
             let query = ServerAPI.query([("target", target), ("port", port), ("protocol", transport)])
             let answer = try await api.ask("GET", ServerAPI.path(id, "/networkpolicy/explain") + query)
-            if json {
+            if form.isJSON {
                 ClientProgram.show(answer)
             } else {
                 Console.say(PolicyAnswer.explanation(of: target, answer))

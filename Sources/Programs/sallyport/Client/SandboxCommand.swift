@@ -133,10 +133,20 @@ struct SandboxEvents: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "Only so many of the last ones.") var limit: Int?
     @Option(help: "Only those of so long ago: 90s, 10m, 1h, 7d.") var since: String?
+    @Option(name: .shortAndLong, help: "table for people, or json.") var output = AnswerForm.table
     @Argument(help: "Its id.") var id: String
 
     func run() async throws {
-        try await connection.told(id, "events", [("limit", limit.map(String.init)), ("since", since)])
+        let query: [(name: String, value: String?)] = [("limit", limit.map(String.init)), ("since", since)]
+        switch output {
+        case .table: try await connection.told(id, "events", query)
+        case .json:
+            try await connection.run {
+                // With a scope the answer is JSON.
+                let path = ServerAPI.path(id, "/diagnostics/events") + ServerAPI.query(query + [("scope", "lifecycle")])
+                ClientProgram.show(try await $0.ask("GET", path))
+            }
+        }
     }
 }
 

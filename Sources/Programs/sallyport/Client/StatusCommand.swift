@@ -12,7 +12,7 @@ struct StatusCommand: AsyncParsableCommand {
         discussion: "The exit status is 0 where all of it serves.")
 
     @OptionGroup var connection: ConnectionOptions
-    @Flag(help: "Print it as JSON.") var json = false
+    @OptionGroup var form: AnswerOptions
 
     func run() async throws {
         try await connection.run { api in
@@ -26,7 +26,7 @@ struct StatusCommand: AsyncParsableCommand {
             // The reference's servers have no such answer.
             let isReady = ready == nil || ready?["status"] == .string("ready")
             let isWhole = health?["status"] == .string("healthy") && isReady
-            if json {
+            if form.isJSON {
                 var answer = JSONObject()
                 answer.set("server", .string("\(api.origin)"))
                 answer.set("api", version)

@@ -170,7 +170,7 @@ struct VerifyToken: AsyncParsableCommand {
     @OptionGroup var options: TokenOptions
     @Argument(help: "<id>-<port>-<expires>-<signature>, or /<id>/<port>/<expires>/<signature>.") var token: WrittenToken
     @Option(help: "The sandbox's epoch; else what the server's store says.") var epoch: String?
-    @Option(name: .shortAndLong, help: "table for a sentence, or json.") var output = TokenOutput.table
+    @Option(name: .shortAndLong, help: "table for a sentence, or json.") var output = AnswerForm.table
 
     func run() async throws {
         do { try await verify() } catch { throw ClientProgram.failure(error) }
@@ -213,7 +213,7 @@ struct InspectToken: ParsableCommand {
         commandName: "inspect", abstract: "Show the parts of a signed route without verifying it.")
 
     @Argument(help: "<id>-<port>-<expires>-<signature>, or /<id>/<port>/<expires>/<signature>.") var token: WrittenToken
-    @Option(name: .shortAndLong, help: "table or json.") var output = TokenOutput.table
+    @Option(name: .shortAndLong, help: "table or json.") var output = AnswerForm.table
 
     func run() {
         let token = token.token, scope = token.scope
@@ -244,11 +244,6 @@ struct InspectToken: ParsableCommand {
     private static func text(_ value: JSONValue) -> String {
         if case .string(let text) = value { text } else { String(decoding: value.encoded, as: UTF8.self) }
     }
-}
-
-/// How `token` shows what it finds.
-enum TokenOutput: String, ExpressibleByArgument, CaseIterable {
-    case table, json
 }
 
 /// `sallyport token rotate`
