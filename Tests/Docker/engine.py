@@ -111,6 +111,22 @@ class Engine:
         """Every container and volume that there is."""
         return set(self.run("ps", "--all", "--quiet").stdout.split()) | set(self.run("volume", "ls", "--quiet").stdout.split())
 
+    def inventory(self):
+        """Everything that there is: containers, networks, volumes, images."""
+        return {
+            "containers": set(self.run("ps", "--all", "--quiet").stdout.split()),
+            "networks": set(self.run("network", "ls", "--quiet").stdout.split()),
+            "volumes": set(self.run("volume", "ls", "--quiet").stdout.split()),
+            "images": set(self.run("images", "--all", "--quiet").stdout.split()),
+        }
+
+    def left(self, before):
+        """What there is that an inventory did not have; but for execd's own volume, which is there from the first create on."""
+        now = self.inventory()
+        return {
+            kind: names for kind in now
+            if (names := {name for name in now[kind] - before[kind] if not name.startswith("sallyport-execd-")})}
+
     def load(self, image, root, *changes):
         """An image of a folder's files; `changes` are lines of a Dockerfile."""
         packed = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)

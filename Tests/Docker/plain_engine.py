@@ -69,15 +69,6 @@ class PlainEngine(Engine):
         for file in (below, pathlib.Path(self.folder, "pid")):
             file.unlink(missing_ok=True)
 
-    def inventory(self):
-        """Everything that there is: containers, networks, volumes, images."""
-        return {
-            "containers": set(self.run("ps", "--all", "--quiet").stdout.split()),
-            "networks": set(self.run("network", "ls", "--quiet").stdout.split()),
-            "volumes": set(self.run("volume", "ls", "--quiet").stdout.split()),
-            "images": set(self.run("images", "--all", "--quiet").stdout.split()),
-        }
-
 
 class BridgedEngine(PlainEngine):
     """One with a bridge and rules of its own, for a machine that is a network namespace of the test's."""

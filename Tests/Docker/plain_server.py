@@ -35,17 +35,10 @@ def engine(plain_engine):
     """Whatever a test makes in the engine is gone behind it; execd's own volume is there from the first create on."""
     before = plain_engine.inventory()
     yield plain_engine
-
-    def left():
-        after = plain_engine.inventory()
-        return {
-            kind: names for kind in after
-            if (names := {name for name in after[kind] - before[kind] if not name.startswith("sallyport-execd-")})}
-
     try:
-        eventually(lambda: not left())
+        eventually(lambda: not plain_engine.left(before))
     except AssertionError:
-        raise AssertionError(f"left in the engine: {left()}") from None
+        raise AssertionError(f"left in the engine: {plain_engine.left(before)}") from None
 
 
 def container(engine, sandbox):

@@ -136,6 +136,18 @@ def test_a_container_that_somebody_removes_is_lost(engine, create, server):
     eventually(lambda: server.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] == "Failed", what="its end")
 
 
+def test_a_container_that_somebody_renames_is_still_the_sandboxs(engine, create, server):
+    sandbox = create()
+    engine.run("rename", f"sandbox-{sandbox.id}", "renamed")
+    assert run(sandbox, "echo here") == "here"
+    sandbox.pause()
+    assert engine.inspect("renamed", "{{.State.Paused}}") == "true"
+    server.restart()
+    assert sandbox.get_info().status.state == "Paused", "a server that looks at it anew finds it, too"
+    assert server.api.delete(f"/v1/sandboxes/{sandbox.id}").status_code == 204
+    assert "renamed" not in engine.run("ps", "--all", "--format", "{{.Names}}").stdout.split()
+
+
 def test_a_container_that_somebody_kills_has_failed(engine, create, server):
     sandbox = create()
     engine.run("kill", f"sandbox-{sandbox.id}")

@@ -101,6 +101,41 @@ def test_a_guard_that_is_taken_away_gets_a_successor_with_its_policy(engine, cre
     assert reaches(sandbox, "http://one.example/")
 
 
+def test_a_guard_that_somebody_stops_or_pauses_serves_again(engine, create):
+    """The engine starts those again alone that end by themselves."""
+    sandbox = create(network_policy=deny_but("one.example"))
+    name = f"sandbox-egress-{sandbox.id}"
+    started = facts(engine, name)["State"]["StartedAt"]
+    engine.run("kill", name)
+    eventually(lambda: facts(engine, name)["State"]["StartedAt"] != started, what="a guard that was killed")
+    eventually(lambda: reaches(sandbox, "http://one.example/"), what="its answers")
+    engine.run("pause", name)
+    eventually(lambda: not facts(engine, name)["State"]["Paused"], what="a guard that was paused")
+    assert reaches(sandbox, "http://one.example/") and not reaches(sandbox, f"http://{TWO}/")
+
+
+def test_a_guard_that_is_taken_away_while_no_server_runs_gets_a_successor_from_the_next(engine, create, server):
+    sandbox = create(network_policy=deny_but("one.example"))
+    name = f"sandbox-egress-{sandbox.id}"
+    server.kill()
+    engine.run("rm", "--force", name)
+    server.start()
+    eventually(lambda: engine.run("inspect", name, check=False).returncode == 0, what="another guard")
+    eventually(lambda: reaches(sandbox, "http://one.example/"), what="its answers")
+    assert not reaches(sandbox, f"http://{TWO}/")
+
+
+def test_a_sandbox_whose_containers_have_other_names_goes_with_its_guard(engine, create, server):
+    sandbox = create(network_policy=deny_but("one.example"))
+    engine.run("rename", f"sandbox-{sandbox.id}", "renamed")
+    engine.run("rename", f"sandbox-egress-{sandbox.id}", "renamed-guard")
+    started = facts(engine, "renamed-guard")["State"]["StartedAt"]
+    engine.run("kill", "renamed-guard")
+    eventually(lambda: facts(engine, "renamed-guard")["State"]["StartedAt"] != started, what="a guard with another name")
+    assert server.api.delete(f"/v1/sandboxes/{sandbox.id}").status_code == 204
+    assert not {"renamed", "renamed-guard"} & set(engine.run("ps", "--all", "--format", "{{.Names}}").stdout.split())
+
+
 def test_a_sandbox_with_a_policy_does_not_reach_its_neighbours(engine, create):
     first, second = create(network_policy=deny_but("one.example")), create()
     address = facts(engine, f"sandbox-{second.id}")["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
@@ -188,10 +223,10 @@ def test_a_sandbox_under_gvisor_is_guarded_from_beside_it(engine, server):
 
 
 def test_nothing_is_left(engine, create, server):
+    before = engine.inventory()
     sandbox = create(network_policy=deny_but("one.example"))
     server.api.delete(f"/v1/sandboxes/{sandbox.id}")
-    assert sandbox.id not in engine.run("ps", "--all", "--format", "{{.Names}}").stdout
-    assert sandbox.id not in engine.run("volume", "ls", "--quiet").stdout
+    assert not engine.left(before)
 
 
 def test_sandboxes_with_the_machines_guard_pass_the_engines_firewall(engine):

@@ -1,7 +1,6 @@
 import FoundationEssentials
 import HTTPClient
 import Logging
-import NetworkPolicy
 import Spelling
 import Synchronization
 import System
@@ -42,6 +41,7 @@ extension DockerRuntime {
                 var pause = BackOff(first: 1000, longest: Self.sweepMilliseconds)
                 while !Task.isCancelled, let self {
                     await self.sweep()
+                    await self.restoreGuards()
                     try? await Task.sleep(for: pause.spread())
                 }
             }
@@ -75,13 +75,13 @@ extension DockerRuntime {
         if case .machine(let links) = network { await links.openPassage() }
     }
 
+    /// Labels may be those of an image that somebody made of a sandbox, and a name may have been changed. So no event says more than
+    /// that there is something to be looked at.
     private func take(_ event: EngineEvent) async {
         guard let id = event.attributes[ExactName(SandboxLabels.idKey)], LocalEngine.isIdentifier(id) else { return }
-        // Labels may be those of an image that was made of a sandbox: by its name, a container is the sandbox's own.
-        switch (event.attributes[ExactName(DockerNames.partKey)].flatMap(DockerNames.Part.init), event.name) {
-        case (.sidecar, DockerNames.sidecar(id)):
-            if event.action == .destroyed { await restoreGuard(of: id) }
-        case (.workload, DockerNames.container(id)): await take(event.action, of: id)
+        switch event.attributes[ExactName(DockerNames.partKey)].flatMap(DockerNames.Part.init) {
+        case .sidecar: if [.died, .destroyed, .paused].contains(event.action) { restoreGuard(of: id) }
+        case .workload: await take(event.action, of: id)
         default: break
         }
     }
@@ -104,24 +104,6 @@ extension DockerRuntime {
         case .paused, .resumed:
             if !memory.withLock({ $0.takeOwnPause(id) }) { teller.yield(.missed) }
         case .other: break
-        }
-    }
-
-    /// The guard of a sandbox that still runs was taken away. Its rules are in force, but nothing can be asked for and no name
-    /// resolves until there is another: with the policy that it had, which is in its volume.
-    private func restoreGuard(of id: String) async {
-        guard case .engine(let sidecars) = network, hasBegun(id) else { return }
-        do throws(RuntimeError) {
-            guard let found = try await container(id), [.running, .paused].contains(found.state.phase),
-                try await sidecars.container(id) == nil
-            else { return }
-            logger.error(
-                "another program removed the guard of a sandbox: it gets another one", metadata: ["sandbox": "\(id)"])
-            try await sidecars.start(id, found, policy: .denyAll)
-        } catch {
-            logger.error(
-                "a sandbox has no guard that answers; what its rules refuse stays refused",
-                metadata: ["sandbox": "\(id)", "error": "\(error)"])
         }
     }
 }

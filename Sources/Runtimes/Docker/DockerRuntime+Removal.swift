@@ -29,7 +29,7 @@ extension DockerRuntime {
     /// Each part may be missing. The guard goes last, and what cannot go keeps no other part from going.
     func remove(_ id: String) async throws(RuntimeError) {
         let found = try await container(id)
-        let sidecar: String? = if case .engine(let sidecars) = network { try await sidecars.container(id) } else { nil }
+        let sidecar: String? = if case .engine(let sidecars) = network { try await sidecars.find(id)?.id } else { nil }
         do throws(EngineFailure) {
             // By what it is, since a name may be another's.
             if let found { try await removeContainer(found.id) }

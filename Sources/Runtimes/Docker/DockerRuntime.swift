@@ -65,6 +65,9 @@ package final class DockerRuntime: SandboxRuntime {
         var limitsDisks = false
         /// Pauses and ends of pauses that this server asks for, by sandbox; others are somebody's by hand.
         var ownPauses: [String: Int] = [:]
+        /// Sandboxes whose guards may not run, and those whose guards are being looked at, by so many at a time.
+        var doubted: Set<String> = [], restoring: Set<String> = []
+        var workers = 0
     }
 
     /// - Parameter owner: this server's name. Containers with another owner's label are left alone.
@@ -122,9 +125,10 @@ package final class DockerRuntime: SandboxRuntime {
 
     private func change(_ id: String, _ verb: String, needed: String) async throws(RuntimeError) {
         let id = try Self.checked(id)
+        guard let found = try await container(id) else { throw .notFound(id) }
         memory.withLock { $0.ownPauses[id, default: 0] += 1 }
         do throws(EngineFailure) {
-            try await engine.send(EngineCall("POST", "containers", DockerNames.container(id), verb))
+            try await engine.send(EngineCall("POST", "containers", found.id, verb))
         } catch {
             memory.withLock { _ = $0.takeOwnPause(id) }
             switch error.status {
@@ -139,15 +143,9 @@ package final class DockerRuntime: SandboxRuntime {
 
     /// The container of a sandbox of this server; nil where there is none.
     func container(_ id: String) async throws(RuntimeError) -> ContainerFacts? {
-        let found: ContainerFacts?
         do throws(EngineFailure) {
-            found = try await engine.find(EngineCall("GET", "containers", DockerNames.container(id), "json"))
+            return try await OwnContainer(sandbox: id, part: .workload, owner: owner).find(engine)
         } catch { throw RuntimeError(error, "looking at \(id)") }
-        // One of another server, or of nobody's, that has taken the name.
-        guard let found, found[label: SandboxLabels.idKey] == id, found[label: SandboxLabels.ownerKey] == owner else {
-            return nil
-        }
-        return found
     }
 
     package func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation {
@@ -188,9 +186,9 @@ package final class DockerRuntime: SandboxRuntime {
     }
 
     private func log(of id: String, _ bytes: Int, _ more: [(String, String)]) async -> String {
-        guard let id = try? Self.checked(id) else { return "" }
+        guard let id = try? Self.checked(id), let found = try? await container(id) else { return "" }
         let call = EngineCall(
-            "GET", "containers", DockerNames.container(id), "logs",
+            "GET", "containers", found.id, "logs",
             query: [("stdout", "true"), ("stderr", "true"), ("tail", "1000")] + more)
         guard let stream = try? await engine.stream(call) else { return "" }
         var frames = LogFrames(), text: [UInt8] = []

@@ -103,6 +103,30 @@ final class DockerSidecars: Sendable {
         try await untilReady(id, "\(address)")
     }
 
+    /// Has a guard that does not run serve again, with the policy that it had, which is in its volume.
+    /// - Parameter found: its container; nil if that is gone.
+    func restore(_ id: String, _ container: ContainerFacts, _ found: ContainerFacts?) async throws(RuntimeError) {
+        guard let found else { return try await start(id, container, policy: .denyAll) }
+        let phase = found.state.phase
+        guard phase != .created else {
+            // Its token may not be in it yet.
+            try await ask(EngineCall("DELETE", "containers", found.id, query: [("force", "true")]))
+            return try await start(id, container, policy: .denyAll)
+        }
+        var call = EngineCall("POST", "containers", found.id, phase == .paused ? "unpause" : "start")
+        // It runs already.
+        call.expected = [304]
+        try await ask(call)
+        guard let address = container.address else { return }
+        try await untilReady(id, "\(address)")
+    }
+
+    private func ask(_ call: EngineCall) async throws(RuntimeError) {
+        do throws(EngineFailure) { try await engine.send(call) } catch {
+            throw error.status == nil ? RuntimeError(error, "starting a guard again") : .unguarded("\(error)")
+        }
+    }
+
     /// Enforces another policy.
     func replace(_ id: String, _ placement: SandboxPlacement, with policy: Policy) async throws(RuntimeError) {
         guard case .sidecar(let place) = placement.attachment,
@@ -166,16 +190,12 @@ final class DockerSidecars: Sendable {
         try await find(id)?.state.phase == .running
     }
 
-    private func find(_ id: String) async throws(RuntimeError) -> ContainerFacts? {
+    /// Its container; nil where there is none of this server.
+    func find(_ id: String) async throws(RuntimeError) -> ContainerFacts? {
         do throws(EngineFailure) {
-            let found: ContainerFacts? = try await engine.find(
-                EngineCall("GET", "containers", DockerNames.sidecar(id), "json"))
-            return found?[label: SandboxLabels.ownerKey] == owner ? found : nil
+            return try await OwnContainer(sandbox: id, part: .sidecar, owner: owner).find(engine)
         } catch { throw RuntimeError(error, "looking at the guard of \(id)") }
     }
-
-    /// The id of the engine's container; nil where there is none of this server.
-    func container(_ id: String) async throws(RuntimeError) -> String? { try await find(id)?.id }
 }
 
 /// Guards beside the sandboxes.

@@ -17,9 +17,6 @@ struct EngineEvent: Hashable, Sendable {
     /// The labels of the container, and what the engine adds to them.
     let attributes: [ExactName: String]
 
-    /// The container's. A label of that name is the engine's to overwrite.
-    var name: String? { attributes["name"] }
-
     /// - Throws: `EngineFailure` for what is no event. One of another kind than a container's is nil.
     static func read(_ line: [UInt8]) throws(EngineFailure) -> EngineEvent? {
         struct Line: Decodable {
