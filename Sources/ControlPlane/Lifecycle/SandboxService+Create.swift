@@ -20,7 +20,9 @@ extension SandboxService {
         let request = try pools.complete(request)
         await pools.checkImage(name)
         let taken = try pools.take(
-            name, mayBeWarm: ExecdVariables.readAtStart.isDisjoint(with: request.environment.keys))
+            name,
+            mayBeWarm: request.absentVariables.isEmpty
+                && ExecdVariables.readAtStart.isDisjoint(with: request.environment.keys))
         defer { pools.left(taken) }
         do throws(APIError) {
             return try await create(request, as: taken, owner, within: patience)
@@ -146,14 +148,17 @@ extension SandboxService {
     }
 
     private func spec(_ id: String, _ request: CreateRequest, _ caller: String?) -> SandboxSpec {
-        SandboxSpec(
+        let ofPool = request.poolEnvironment.filter { !request.absentVariables.contains($0.key) }
+        var spec = SandboxSpec(
             id: id, source: request.source, entrypoint: request.entrypoint,
-            environment: request.poolEnvironment.merging(request.environment) { _, asked in asked },
+            environment: ofPool.merging(request.environment) { _, asked in asked },
             limits: request.limits, policy: request.effectivePolicy,
             labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
             isolates: request.extensions[Sandbox.isolationExtension] == "enable", caller: caller,
             volumes: request.volumes,
             bucketKeys: request.bucketKeys, ports: request.ports)
+        spec.absentVariables = request.absentVariables
+        return spec
     }
 
     /// Stores that a sandbox runs. The caller must hold its lock.

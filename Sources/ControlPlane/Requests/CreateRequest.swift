@@ -18,6 +18,8 @@ struct CreateRequest: Sendable {
     /// Seconds; nil if it stays until it is deleted.
     var timeout: Int?
     var environment: [ExactName: String]
+    /// Variables of the operator's or the pool's that it is to do without: `env` has `null` for them.
+    var absentVariables: Set<ExactName>
     var metadata: [String: String]
     var extensions: [String: String]
     var limits: ResourceLimits
@@ -118,6 +120,7 @@ struct CreateRequest: Sendable {
         self.entrypoint = entrypoint
         self.timeout = timeout
         self.environment = environment.compactMapValues { $0 }
+        absentVariables = Set(environment.filter { $0.value == nil }.keys)
         self.metadata = Self.texts(metadata) ?? [:]
         self.extensions = Self.texts(extensions) ?? [:]
         self.secureAccess = secureAccess

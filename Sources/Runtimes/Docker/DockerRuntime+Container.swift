@@ -52,7 +52,10 @@ extension DockerRuntime {
             try await engine.send(
                 EngineCall(
                     "PUT", "containers", DockerNames.container(id), "archive", query: [("path", DockerNames.folder)],
-                    body: .archive(Self.files(token: spec.execdToken, variables: variables(spec)).whole)))
+                    body: .archive(
+                        Self.files(
+                            token: spec.execdToken, variables: Self.variables(spec, fleet: configuration.environment)
+                        ).whole)))
         } catch { throw refused(error, id) }
         return foreign
     }
@@ -69,11 +72,11 @@ extension DockerRuntime {
     }
 
     /// Those that execd reads at its start. It is told the others when the sandbox begins.
-    private func variables(_ spec: SandboxSpec) -> [(ExactName, String)] {
-        let fleet = configuration.environment.merging(spec.environment) { _, asked in asked }
-        let kept = fleet.filter { name, _ in
-            configuration.environment[name] != nil && spec.environment[name] == nil
-                || ExecdVariables.readAtStart.contains(name)
+    /// - Parameter fleet: those of every sandbox.
+    static func variables(_ spec: SandboxSpec, fleet: [ExactName: String]) -> [(ExactName, String)] {
+        let given = fleet.filter { !spec.absentVariables.contains($0.key) }
+        let kept = given.merging(spec.environment) { _, asked in asked }.filter { name, _ in
+            given[name] != nil && spec.environment[name] == nil || ExecdVariables.readAtStart.contains(name)
         }
         // An image's or a request's scripts would run, as root, before the sandbox has its policy.
         return kept.sorted { $0.key < $1.key } + ExecdVariables.ofHooks.sorted().map { ($0, "") }

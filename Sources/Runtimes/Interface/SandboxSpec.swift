@@ -8,6 +8,8 @@ package struct SandboxSpec: Hashable, Sendable {
     package var entrypoint: [String]
     /// The request's variables. The runtime adds those of the image that the request does not set.
     package var environment: [ExactName: String]
+    /// Variables that a runtime gives to every sandbox, and not to this one. Those of an image stay.
+    package var absentVariables: Set<ExactName> = []
     package var limits: ResourceLimits
     /// Enforced before anything of the sandbox runs. `.allowAll` is guarded as well.
     package var policy: Policy

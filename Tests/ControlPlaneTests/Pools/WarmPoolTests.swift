@@ -2,6 +2,7 @@ import JSON
 import NIOHTTP1
 import NetworkPolicy
 import Runtimes
+import Spelling
 import Synchronization
 import TestSupport
 import Testing
@@ -89,6 +90,19 @@ extension House {
         #expect(full?.status == .tooManyRequests)
         try await house.service.delete(sandbox.id)
         _ = try await house.service.create(house.request())
+    }
+
+    @Test func `one that waits has every variable, so that who does without one gets another`() async throws {
+        let house = try House()
+        try await house.make(waiting: 1)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(1))
+            let waiting = try house.pools.buffer("p").available
+            let sandbox = try await house.service.create(house.request(#","env":{"COLOUR":null,"SIZE":"1"}"#))
+            #expect(!waiting.contains(sandbox.id))
+            let spec = house.runtime.specs[sandbox.id]
+            #expect(spec?.absentVariables == ["COLOUR"] && spec?.environment == ["SIZE": "1"])
+        }
     }
 
     @Test func `what waits is made anew when another image has its name`() async throws {

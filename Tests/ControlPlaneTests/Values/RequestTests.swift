@@ -47,10 +47,11 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         #expect(throws: APIError.self) { try MetadataPatch(patch) }
     }
 
-    @Test func `a null timeout stays until it is deleted, null values of env are left out`() throws {
+    @Test func `a null timeout stays until it is deleted, null values of env are variables to do without`() throws {
         let request = try request(
             #""timeout":null,"env":{"A":"1","B":null},"metadata":{"team/name":"x"},"networkPolicy":{}"#)
         #expect(request.timeout == nil && request.environment == ["A": "1"] && request.metadata == ["team/name": "x"])
+        #expect(request.absentVariables == ["B"])
         #expect(request.policy == .denyAll)
     }
 

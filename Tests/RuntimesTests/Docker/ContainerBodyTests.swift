@@ -2,6 +2,7 @@ import Addresses
 import JSON
 import Netfilter
 import NetworkPolicy
+import Spelling
 import TestSupport
 import Testing
 
@@ -88,6 +89,18 @@ import Testing
         ])
         #expect(body(ResourceLimits(gpus: asked))["HostConfig"]?["DeviceRequests"] == .array([wanted]))
         #expect(body()["HostConfig"]?["DeviceRequests"] == nil)
+    }
+
+    @Test func `a request does without a variable of every sandbox, or has another`() {
+        var spec = SandboxSpec(
+            id: "a", source: .image("tool:1"), entrypoint: ["sleep"], environment: ["COLOUR": "red", "HOME": "/home"],
+            policy: .denyAll, labels: SandboxLabels(owner: "me", id: "a"))
+        spec.absentVariables = ["SIZE", "JUPYTER_TOKEN"]
+        let fleet: [ExactName: String] = ["COLOUR": "blue", "SIZE": "1", "SHAPE": "round", "JUPYTER_TOKEN": "t"]
+        let told = DockerRuntime.variables(spec, fleet: fleet)
+        let hooks = ExecdVariables.ofHooks
+        #expect(told.filter { !hooks.contains($0.0) }.map { "\($0.0)=\($0.1)" } == ["HOME=/home", "SHAPE=round"])
+        #expect(told.filter { hooks.contains($0.0) }.allSatisfy { $0.1.isEmpty })
     }
 
     @Test func `a path with a colon is one path`() {
