@@ -42,12 +42,14 @@ struct ContainerBody: Hashable, Sendable {
     }
     var bindings: Bindings?
 
+    static let userOption = "--program-user"
+
     /// execd's command line. It starts nothing of the image before it is told.
     static func command(user: String?, maxOutputLine: Int?, hasToken: Bool) -> [String] {
         var words = [DockerNames.execd, "--held", "--variables-file", DockerNames.variables]
         if hasToken { words += ["--token-file", DockerNames.token] }
         if let maxOutputLine { words += ["--longest-line", String(maxOutputLine)] }
-        if let user { words += ["--program-user", user] }
+        if let user { words += [userOption, user] }
         return words
     }
 

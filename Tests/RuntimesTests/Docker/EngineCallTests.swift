@@ -66,6 +66,21 @@ import Testing
         #expect(throws: EngineFailure.self) { try EngineClient.read(Array(text.utf8)) as ContainerFacts }
     }
 
+    @Test func `what keeps a container apart is one line, without a profile's text`() throws {
+        let told = #"""
+            {"Id":"x","Image":"sha256:0123456789abcdef0123","State":{"Status":"running","Running":true,"Paused":false,
+            "Restarting":false,"OOMKilled":false,"Pid":7,"ExitCode":0},
+            "Config":{"Entrypoint":["/execd","--held","--program-user","no\nde"]},
+            "HostConfig":{"Runtime":"runsc","NetworkMode":"none","CapDrop":["CAP_NET_ADMIN","NET_RAW"],
+            "SecurityOpt":["no-new-privileges=true","seccomp={\"defaultAction\":\"SCMP_ACT_ERRNO\"}"]}}
+            """#
+        let found: ContainerFacts = try EngineClient.read(Array(told.utf8))
+        let expected =
+            #"a container (runsc), image sha256:0123456789ab, network none, program's user no\nde, "#
+            + "capabilities without NET_ADMIN NET_RAW, no-new-privileges=true, seccomp=a profile of the operator's"
+        #expect(found.isolation == expected)
+    }
+
     @Test func `events are told apart, and what is none is refused`() throws {
         func read(_ text: String) throws -> EngineEvent? { try EngineEvent.read(Array(text.utf8)) }
         let died = try read(

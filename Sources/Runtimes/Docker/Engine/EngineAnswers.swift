@@ -25,11 +25,21 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
     struct Configuration: Decodable, Hashable, Sendable {
         var labels: [ExactName: String]?
         var image: String?
-        enum CodingKeys: String, CodingKey { case labels = "Labels", image = "Image" }
+        var entrypoint: [String]?
+        enum CodingKeys: String, CodingKey { case labels = "Labels", image = "Image", entrypoint = "Entrypoint" }
     }
     struct Resources: Decodable, Hashable, Sendable {
         var memory: Int64?
-        enum CodingKeys: String, CodingKey { case memory = "Memory" }
+        /// The name of its OCI runtime.
+        var runtime: String?
+        var network: String?
+        /// Capabilities, with or without `CAP_`.
+        var drops: [String]?
+        var securityOptions: [String]?
+        enum CodingKeys: String, CodingKey {
+            case memory = "Memory", runtime = "Runtime", network = "NetworkMode", drops = "CapDrop"
+            case securityOptions = "SecurityOpt"
+        }
     }
 
     struct Networks: Decodable, Hashable, Sendable {
