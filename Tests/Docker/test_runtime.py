@@ -56,7 +56,8 @@ def test_a_sandbox_runs_commands_and_keeps_files(engine, create):
 
 
 def test_a_container_has_what_the_request_and_the_contract_say(engine, create):
-    sandbox = create(env={"SECRET": "swordfish", "EXECD_BOOTSTRAP_PRE_SCRIPT": "/nowhere"}, metadata={"team": "red"}, resource={"cpu": "500m", "memory": "256Mi"})
+    sandbox = create(env={"SECRET": "swordfish", "EXECD_BOOTSTRAP_PRE_SCRIPT": "/nowhere"}, metadata={"team": "red"}, resource={"cpu": "500m", "memory": "256Mi"},
+                     extensions={"opensandbox.extensions.note": "of mine"})
     text = engine.run("inspect", f"sandbox-{sandbox.id}").stdout
     assert "swordfish" not in text, "a request's variables are told to execd alone"
     found = json.loads(text)[0]
@@ -64,6 +65,7 @@ def test_a_container_has_what_the_request_and_the_contract_say(engine, create):
     assert found["Config"]["Healthcheck"]["Test"] == ["NONE"], "so would this"
     labels, host = found["Config"]["Labels"], found["HostConfig"]
     assert labels["opensandbox.io/id"] == sandbox.id and labels["team"] == "red"
+    assert labels["opensandbox.io/extensions.note"] == "of mine" and "opensandbox.io/expires-at" not in labels, "ends are moved"
     assert host["NanoCpus"] == 500_000_000
     assert (host["Memory"], host["MemorySwap"]) == (256 << 20, 256 << 20)
     assert host["PidsLimit"] == 4096 and host["NetworkMode"] == "none" and not host["Privileged"]

@@ -159,8 +159,17 @@ extension TestRuntime {
     }
 
     @Test func `no client's label takes the place of ours`() {
-        let labels = SandboxLabels(
-            owner: "us", id: "a", metadata: [SandboxLabels.ownerKey: "them", SandboxLabels.idKey: "b", "team": "x"])
-        #expect(labels.all == [SandboxLabels.ownerKey: "us", SandboxLabels.idKey: "a", "team": "x"])
+        var labels = SandboxLabels(
+            owner: "us", id: "a",
+            metadata: [
+                SandboxLabels.ownerKey: "them", SandboxLabels.idKey: "b", "opensandbox.io/manual-cleanup": "false",
+                "team": "x",
+            ])
+        labels.facts = ["manual-cleanup": "true", "id": "c"]
+        let all = [
+            SandboxLabels.ownerKey: "us", SandboxLabels.idKey: "a", "opensandbox.io/manual-cleanup": "true",
+            "team": "x",
+        ]
+        #expect(labels.all == all)
     }
 }

@@ -153,7 +153,7 @@ extension SandboxService {
             id: id, source: request.source, entrypoint: request.entrypoint,
             environment: ofPool.merging(request.environment) { _, asked in asked },
             limits: request.limits, policy: request.effectivePolicy,
-            labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
+            labels: SandboxLabels(request, owner: owner, id: id), execdToken: execdToken(id),
             isolates: request.extensions[Sandbox.isolationExtension] == "enable", caller: caller,
             volumes: request.volumes,
             bucketKeys: request.bucketKeys, ports: request.ports)

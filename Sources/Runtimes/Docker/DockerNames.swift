@@ -22,6 +22,10 @@ enum DockerNames {
     static let snapshotKey = "opensandbox.io/snapshot-id"
     static let sidecarKey = "opensandbox.io/egress-sidecar-for"
     static let managedKey = "opensandbox.io/volume-managed-by"
+    /// By the sandbox's port.
+    static let portKeys: [UInt16: String] = [
+        44772: "opensandbox.io/embedding-proxy-port", 8080: "opensandbox.io/http-port",
+    ]
     static let partKey = "sallyport.io/part"
     /// The number of the sandbox's link.
     static let linkKey = "sallyport.io/link"

@@ -12,7 +12,7 @@ extension DockerRuntime {
         let volume = try await program.ready(image)
         let mounts = try await volumes.open(spec)
         let foreign = try foreignMounts(image, mounts)
-        var labels = spec.labels.all
+        var labels = spec.labels.all.merging(portLabels(id)) { _, port in port }
         labels[DockerNames.partKey] = DockerNames.Part.workload.rawValue
         labels[DockerNames.linkKey] = host.map { String($0) } ?? ""
         // An image may bring this one.

@@ -30,6 +30,14 @@ extension DockerRuntime {
         }
     }
 
+    /// Where the machine has the ports that the contract knows: labels of the contract, for people and other servers.
+    func portLabels(_ id: String) -> [String: String] {
+        let known = (ports[id]?.ports ?? []).compactMap { port in
+            DockerNames.portKeys[port.port].map { ($0, "\(port.at)") }
+        }
+        return Dictionary(known) { first, _ in first }
+    }
+
     /// The ports that the engine binds.
     func bindings(_ id: String) throws(RuntimeError) -> ContainerBody.Bindings? {
         guard case .engine = network, let lease = ports[id], let configuration = ports.configuration else { return nil }

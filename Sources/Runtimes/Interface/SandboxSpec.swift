@@ -86,14 +86,18 @@ package enum SandboxSource: Hashable, Sendable {
 
 /// Distinguishes a sandbox in an engine or cluster that several servers use.
 package struct SandboxLabels: Hashable, Sendable {
-    package static let idKey = "opensandbox.io/id"
-    package static let ownerKey = "opensandbox.io/owner"
+    package static let idKey = prefix + "id"
+    package static let ownerKey = prefix + "owner"
+    /// Of labels that no client sets.
+    package static let prefix = "opensandbox.io/"
 
     /// The server that created it, which alone may delete it.
     package var owner: String
     package var id: String
     /// The client's labels (`metadata`).
     package var metadata: [String: String]
+    /// What else the contract has in labels, by names below `prefix`, for people and other servers: this one reads none of them.
+    package var facts: [String: String] = [:]
 
     package init(owner: String, id: String, metadata: [String: String] = [:]) {
         self.owner = owner
@@ -101,9 +105,11 @@ package struct SandboxLabels: Hashable, Sendable {
         self.metadata = metadata
     }
 
-    /// All labels for an engine. A client's label can replace neither of ours.
+    /// All labels for an engine. A client's label can replace none of ours.
     package var all: [String: String] {
-        metadata.merging([Self.idKey: id, Self.ownerKey: owner]) { _, ours in ours }
+        var all = metadata
+        for (name, value) in facts { all[Self.prefix + name] = value }
+        return all.merging([Self.idKey: id, Self.ownerKey: owner]) { _, ours in ours }
     }
 }
 

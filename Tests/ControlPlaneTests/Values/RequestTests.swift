@@ -55,6 +55,24 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         #expect(request.policy == .denyAll)
     }
 
+    @Test func `labels have what never changes of a request, and no end that may be moved`() throws {
+        let (own, extensions) = (Platform.own, "opensandbox.extensions")
+        let kept = try request(
+            #""timeout":null,"metadata":{"team":"x"},"platform":{"os":"\#(own.os)","arch":"\#(own.arch)"},"#
+                + #""extensions":{"\#(extensions).a":"one, two","\#(extensions).b c":"x","other":"y","#
+                + #""access.renew.extend.seconds":"300"}"#)
+        #expect(
+            SandboxLabels(kept, owner: "us", id: "a").all == [
+                "opensandbox.io/id": "a", "opensandbox.io/owner": "us", "team": "x",
+                "opensandbox.io/manual-cleanup": "true", "opensandbox.io/platform-os": own.os,
+                "opensandbox.io/platform-arch": own.arch, "opensandbox.io/access-renew-extend-seconds": "300",
+                "opensandbox.io/extensions.a": "one, two",
+            ])
+        let long = String(repeating: "x", count: 8193)
+        let brief = try request(#""timeout":600,"extensions":{"\#(extensions).a":"\#(long)"}"#)
+        #expect(SandboxLabels(brief, owner: "us", id: "a").facts.isEmpty)
+    }
+
     @Test(arguments: [
         ("python app.py", ["python", "app.py"]), ("  a\tb \n", ["a", "b"]),
         (#"sh -c 'echo "a b"'"#, ["sh", "-c", #"echo "a b""#]),
