@@ -73,6 +73,14 @@ def test_a_container_has_what_the_request_and_the_contract_say(engine, create):
     assert "no-new-privileges=true" in host["SecurityOpt"]
 
 
+def test_a_container_gets_no_right_for_isolated_sessions_and_says_that_it_has_none(engine, create):
+    sandbox = create(extensions={"bootstrap.execd.isolation": "enable"})
+    host = container(engine, sandbox)["HostConfig"]
+    assert not host["CapAdd"] and "SYS_ADMIN" in host["CapDrop"] and "seccomp=unconfined" not in host["SecurityOpt"]
+    found = sandbox.isolation.capabilities()
+    assert not found.available and found.message
+
+
 def test_the_policy_is_in_force_from_the_start_and_can_be_changed(engine, create, world):
     sandbox = create(network_policy=deny_but("one.example"))
     assert reaches(sandbox, "http://one.example/")
