@@ -1,8 +1,9 @@
-"""Images, volumes and names that are meant to reach what is not theirs: execd's place, another's image, the engine itself."""
+"""Images, volumes and names that are odd, or meant to reach what is not theirs: execd's place, another's image, the engine itself."""
 
 import io
 import json
 import pathlib
+import shutil
 import subprocess
 import tarfile
 
@@ -91,6 +92,41 @@ def test_volumes_of_images_are_as_always(engine, create, images):
     sandbox = create(image="with-volume:1")
     assert run(sandbox, "touch /srv/deep/down/a && ls /srv/deep/down") == "a"
     sandbox.kill()
+
+
+def test_an_image_of_one_static_program_with_odd_settings_is_a_sandbox(engine, create, images, tmp_path):
+    """No shell, no library, an /opt in which nobody writes; a long variable, and a step for images that are built upon it."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "opt").mkdir(mode=0o555)
+    shutil.copy("/bin/busybox", tmp_path / "bin/sleep")
+    images.append("one-program:1")
+    engine.load("one-program:1", tmp_path, f"ENV LONG={'x' * 60_000}", "ONBUILD RUN /bin/false")
+    sandbox = create(image="one-program:1", entrypoint=["/bin/sleep", "1000"])
+    sandbox.files.write_file("/tmp/a", "text")
+    assert sandbox.files.read_file("/tmp/a") == "text"
+    sandbox.kill()
+
+
+def test_folders_and_parts_of_volumes_are_mounted_as_asked(engine, server, volumes, plain_engine):
+    given, part = pathlib.Path(plain_engine.folder) / "given", volumes("parted") / "datasets/train"
+    (given / "deep").mkdir(parents=True)
+    part.mkdir(parents=True)
+    for folder in (given, given / "deep", part):
+        (folder / "marker").write_text("here")
+    asked = [host(given) | {"name": "open", "mountPath": "/open"}, host(given) | {"name": "shut", "mountPath": "/shut", "readOnly": True},
+             host(given) | {"name": "deep", "mountPath": "/deep", "subPath": "deep"},
+             claim("parted", "/train") | {"subPath": "datasets/train"}]
+    made = server.api.post("/v1/sandboxes", json=body(volumes=asked))
+    assert made.status_code == 202, made.text
+    name = f"sandbox-{made.json()['id']}"
+    shown = {path: engine.inside("ls", "-A", path, name=name).stdout.split() for path in ("/open", "/shut", "/deep", "/train")}
+    assert shown == {"/open": ["deep", "marker"], "/shut": ["deep", "marker"], "/deep": ["marker"], "/train": ["marker"]}
+    written = {path: engine.inside("touch", f"{path}/new", name=name).returncode == 0 for path in shown}
+    assert written == {"/open": True, "/shut": False, "/deep": True, "/train": True}
+    assert (given / "new").exists() and (given / "deep/new").exists() and (part / "new").exists()
+    server.api.delete(f"/v1/sandboxes/{made.json()['id']}")
+    assert (given / "marker").read_text() == "here", "nobody's files go with a sandbox"
+    shutil.rmtree(given)
 
 
 def test_a_link_in_a_volume_leads_no_other_volume_over_execd(engine, server, volumes):

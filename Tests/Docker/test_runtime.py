@@ -7,7 +7,7 @@ import pytest
 from opensandbox.models.sandboxes import NetworkRule
 from plain_server import body, container, engine, plain_engine, reaches, run, server  # noqa: F401
 from support.collector import Collector, ancestors
-from support.server import IMAGE, SLEEP, deny_but
+from support.server import IMAGE, SLEEP, AllInOneServer, deny_but
 from support.waiting import eventually
 
 CODE = "DOCKER::SANDBOX_START_FAILED"
@@ -250,6 +250,37 @@ def test_an_engine_that_is_not_there_at_the_start_is_waited_for(engine, server, 
     finally:
         engine.start_daemon()
     assert create().is_healthy()
+
+
+SETTINGS = """
+seccomp_profile = "{folder}/profile.json"
+drop_capabilities = ["MKNOD"]
+pids_limit = 100
+pull_policy = "never"
+sandbox_env = {{ COLOUR = "blue", SIZE = "1", SHAPE = "round" }}
+sandbox_binds = ["{folder}/profile.json:/etc/profile.json:ro"]
+"""
+
+
+def test_what_an_operator_sets_is_what_containers_get(engine, world, server, tmp_path):
+    (tmp_path / "profile.json").write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    own = AllInOneServer(world, tables=engine.tables + SETTINGS.format(folder=tmp_path))
+    try:
+        made = own.start().api.post("/v1/sandboxes", json=own.body(
+            env={"SIZE": "2", "SHAPE": None}, entrypoint=["sh", "-c", "echo told $COLOUR $SIZE ${SHAPE-none}; exec sleep 1000"]))
+        assert made.status_code == 202, made.text
+        name = f"sandbox-{made.json()['id']}"
+        host = json.loads(engine.run("inspect", name).stdout)[0]["HostConfig"]
+        assert any(option.startswith("seccomp={") for option in host["SecurityOpt"]), "the profile itself, not its path"
+        assert {name.removeprefix("CAP_") for name in host["CapDrop"]} == {"MKNOD", "NET_ADMIN", "NET_RAW"}
+        assert host["PidsLimit"] == 100
+        assert "SCMP_ACT_ALLOW" in engine.inside("cat", "/etc/profile.json", name=name).stdout
+        assert engine.inside("touch", "/etc/profile.json", name=name).returncode != 0
+        eventually(lambda: "told blue 2 none" in engine.logs(name), what="its variables")
+        refused = own.api.post("/v1/sandboxes", json=own.body(image={"uri": "not-there:1"}))
+        assert (refused.status_code, refused.json()["code"]) == (400, "DOCKER::SANDBOX_IMAGE_PULL_FAILED"), refused.text
+    finally:
+        own.tear_down()
 
 
 def test_containers_of_others_are_left_alone(engine, server):

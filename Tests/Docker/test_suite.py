@@ -12,6 +12,11 @@ from support.world import run
 TESTS = pathlib.Path(__file__).parents[1]
 CONFORMANCE = ["test_commands.py", "test_files.py", "test_server_proxy.py", "test_egress.py", "test_registry.py",
                "test_lifecycle.py", "test_pools.py", "test_ports.py"]
+# Of the gateway's what depends on where a sandbox is: its parsing and its refusals are the same for every one.
+GATEWAY = [f"test_gateway.py::test_{name}" for name in (
+    "a_server_in_a_sandbox_answers_through_the_gateway", "a_tampered_signature_opens_nothing[signature]",
+    "secure_access_needs_the_credential_or_a_signature", "a_sandbox_that_is_gone_is_not_reached_any_more",
+    "a_websocket_goes_through[gateway]")]
 # These look at files, control groups and user namespaces of the local runtime; the last one takes long, and is execd's alone.
 LOCAL = ["pausing_stops_processes", "a_sandbox_of_a_pool_is_what_a_cold_one_is", "those_that_wait_are_in_no_list",
          "a_line_of_ten_million_bytes"]
@@ -39,7 +44,7 @@ def passes(kind, *files, without=(), words="test", before=()):
 
 
 def test_what_holds_for_local_sandboxes_holds_for_containers():
-    passes("docker", *(TESTS / "Conformance" / name for name in CONFORMANCE), TESTS / "Bypass/test_sandbox.py", without=LOCAL)
+    passes("docker", *(TESTS / "Conformance" / name for name in [*CONFORMANCE, *GATEWAY]), TESTS / "Bypass/test_sandbox.py", without=LOCAL)
 
 
 @pytest.fixture
