@@ -48,11 +48,14 @@ def test_the_steps_of_a_create_are_parts_of_its_trace_and_are_counted(engine, se
 
 
 def test_a_sandbox_runs_commands_and_keeps_files(engine, create):
-    sandbox = create(env={"COLOUR": "blue"}, metadata={"team": "red"})
+    sandbox = create(env={"COLOUR": "blue", "OPENSANDBOX_ID": "another"}, metadata={"team": "red"})
     assert run(sandbox, "echo $COLOUR $OPENSANDBOX_ID") == f"blue {sandbox.id}"
     sandbox.files.write_file("/tmp/a.txt", "kept")
     assert sandbox.files.read_file("/tmp/a.txt") == "kept"
     assert sandbox.get_info().metadata == {"team": "red"}
+    run(sandbox, "for each in $(seq 200); do (true &); done")
+    zombies = "grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l"
+    eventually(lambda: run(sandbox, zombies) == "0", what="the first process, which is every orphan's parent")
 
 
 def test_a_container_has_what_the_request_and_the_contract_say(engine, create):

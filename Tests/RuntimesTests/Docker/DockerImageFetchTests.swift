@@ -12,11 +12,11 @@ import Testing
 
         private final class Flag: Sendable { let value = Mutex(false) }
 
-        private static let image = """
-            {"Id":"sha256:\(String(repeating: "a", count: 64))","Os":"linux","Architecture":"amd64","RepoTags":["r.example/a:1"]}
-            """
-
-        init() throws {
+        init(architecture: String = "amd64") throws {
+            let image = """
+                {"Id":"sha256:\(String(repeating: "a", count: 64))","Os":"linux","Architecture":"\(architecture)",
+                "RepoTags":["r.example/a:1"]}
+                """
             let hasImage = Flag()
             self.hasImage = hasImage
             server = try HookServer { request in
@@ -24,8 +24,8 @@ import Testing
                     return (200, #"{"OSType":"linux","Architecture":"x86_64","ServerVersion":"1"}"#)
                 }
                 let isThere = hasImage.value.withLock { $0 }
-                if request.hasPrefix("GET /images/json") { return (200, isThere ? "[\(Self.image)]" : "[]") }
-                if request.hasPrefix("GET /images/") { return isThere ? (200, Self.image) : (404, "") }
+                if request.hasPrefix("GET /images/json") { return (200, isThere ? "[\(image)]" : "[]") }
+                if request.hasPrefix("GET /images/") { return isThere ? (200, image) : (404, "") }
                 return nil
             }
         }
@@ -59,6 +59,19 @@ import Testing
         other.cancel()
         #expect(await other.value == nil)
         engine.server.stop()
+    }
+
+    @Test func `an image that is there for other processors is fetched`() async throws {
+        for (architecture, asks) in [("amd64", 0), ("arm64", 1)] {
+            let engine = try Engine(architecture: architecture), images = try engine.images(folder, lateness: .zero)
+            engine.store()
+            let wanted = Task { try? await images.image("r.example/a:1", nil, for: "red") }
+            if asks == 0 { #expect(await wanted.value != nil) } else { #expect(try await engine.isAsked(times: asks)) }
+            wanted.cancel()
+            _ = await wanted.value
+            #expect(engine.server.requests.count { $0.hasPrefix("POST /images/create") } == asks)
+            engine.server.stop()
+        }
     }
 
     @Test func `a key that calls its fetches off has a bounded number of them, and another its own`()
