@@ -10,6 +10,9 @@ import pytest
 from support.world import run
 
 TESTS = pathlib.Path(__file__).parents[1]
+# Left out are files about what the API says whatever runs (test_contract.py, test_create_rules.py, the pages' and the command line's),
+# about execd alone (code, terminals, isolated sessions, transfers), and about how the local runtime isolates, stores and mounts
+# (isolation, memory, volumes, snapshots, images), of which test_runtime.py and test_hostile_images.py have the engine's part.
 CONFORMANCE = ["test_commands.py", "test_files.py", "test_server_proxy.py", "test_egress.py", "test_registry.py",
                "test_lifecycle.py", "test_pools.py", "test_ports.py"]
 # Of the gateway's what depends on where a sandbox is: its parsing and its refusals are the same for every one.
