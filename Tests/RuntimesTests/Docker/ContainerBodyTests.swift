@@ -69,6 +69,8 @@ import Testing
         #expect(
             options
                 == .array([.string("no-new-privileges=true"), .string("apparmor=mine"), .string("seccomp={}")]))
+        let open = body { $0.confinement.seccomp = "unconfined" }["HostConfig"]?["SecurityOpt"]
+        #expect(open == .array([.string("no-new-privileges=true"), .string("seccomp=unconfined")]))
     }
 
     @Test func `published ports are bound where the engine is told, and none without`() {
