@@ -16,8 +16,7 @@ struct DoctorCommand: AsyncParsableCommand {
 
     func run() async throws {
         let checkup = await ServerCheckup(path: config, environment: ProcessInfo.processInfo.environment)
-        if form.isJSON { Console.say(checkup.json + "
-") } else { Console.show(checkup.table) }
+        if form.isJSON { Console.say(checkup.json + "\n") } else { Console.show(checkup.table) }
         guard checkup.isFit else { throw ExitCode(1) }
     }
 }
