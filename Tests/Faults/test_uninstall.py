@@ -1,10 +1,14 @@
 """`sallyport uninstall` ends what outlives a server, and removes what that has left (docs/server.md#uninstall)."""
 
+import contextlib
 import json
 import os
+import pathlib
+import sqlite3
 import subprocess
 
 import pytest
+from support.leftovers import GROUPS, name_of
 from support.server import BINARY, deny_but
 from support.waiting import eventually
 
@@ -19,6 +23,16 @@ def uninstall(server, *words, through=(), status=0):
 def tables():
     listed = json.loads(subprocess.run(["nft", "-j", "list", "tables"], capture_output=True, text=True, check=True).stdout)
     return {entry["table"]["name"] for entry in listed["nftables"] if "table" in entry}
+
+
+def shared_traces(server):
+    """What of a server is left where all of the machine have something, and the groups there that nothing is in."""
+    ids = [link for link in pathlib.Path("/run/sallyport-ids").glob("*") if os.readlink(link).startswith(str(server.state))]
+    locks = pathlib.Path("/run/sallyport.locks").glob(f"*-tag-{server.tag}")
+    groups = [group for name in ("sallyport", "sallyport-storage") for group in (GROUPS / name, *GROUPS.glob(f"*/{name}"))]
+    empty = [group for group in groups
+             if group.is_dir() and not any(group.glob("*/")) and not (group / "cgroup.procs").read_text()]
+    return [str(path) for path in (*ids, *locks, *empty)]
 
 
 @pytest.fixture
@@ -48,7 +62,27 @@ def test_sandboxes_rules_and_sockets_go_and_what_is_kept_stays(left_behind):
     eventually(lambda: not left.links(), what="the end of the links")
     assert not (left_behind.folder / "run").exists() and (left_behind.state / "secrets").exists()
     assert not {name for name in tables() if left.tag in name}
+    assert not shared_traces(left_behind)
     assert "removed" in uninstall(left_behind, "--yes"), "it can be done again"
+
+
+def test_sandboxes_whose_records_cannot_be_read_go_too(left_behind):
+    row, both = left_behind.seen
+    with contextlib.closing(sqlite3.connect(left_behind.state / "sallyport.db")) as database, database:
+        assert database.execute("update sandbox set document = '{'").rowcount == 2
+    (left_behind.state / "sandboxes" / name_of(both) / "sandbox.json").write_text("{")
+    said = uninstall(left_behind, "--yes", "--state")
+    assert f"removed the sandbox {row}" in said and f"removed the sandbox {name_of(both)}" in said, said
+    left = left_behind.leftovers
+    assert not left.processes() and not left.namespaces() and not left.mounts() and not left_behind.state.exists()
+
+
+def test_sandboxes_of_a_lost_database_go_too(left_behind):
+    for file in left_behind.state.glob("sallyport.db*"):
+        file.unlink()
+    uninstall(left_behind, "--yes")
+    left = left_behind.leftovers
+    assert not left.processes() and not left.namespaces() and not left.mounts()
 
 
 def test_with_state_nothing_is_left(left_behind):

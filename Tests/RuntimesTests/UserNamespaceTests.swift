@@ -46,6 +46,16 @@ import Testing
         #expect(try leases().lease(for: owner("other"), near: 0) != first)
     }
 
+    @Test func `the folder goes when no sandbox is there, and comes back with the next`() throws {
+        let first = try leases().lease(for: owner("one"), near: 0)
+        leases().removeIfUnused()
+        #expect(try leases().lease(for: owner("two"), near: 0) != first)
+        for name in ["one", "two"] { rmdir(folder.path + "/" + name) }
+        leases().removeIfUnused()
+        #expect(access(folder.path + "/leases", F_OK) != 0)
+        #expect(try leases().lease(for: owner("three"), near: 0) == first)
+    }
+
     @Test func `after a restart of the machine those of sandboxes that are found stay theirs`() throws {
         let range = IdentifierRange(first: 1_000_000)!
         try leases().occupy(range, for: owner("found"))

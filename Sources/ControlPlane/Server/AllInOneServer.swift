@@ -237,10 +237,9 @@ package final class AllInOneServer: Sendable {
     /// recovers them.
     package func shutdown() async {
         follower.cancel()
-        // Those that wait for a use do not outlive their server.
         poolKeeper.cancel()
         await service.endCaptures()
-        await poolKeeper.value
+        await endPools()
         await directory.shutdown()
         link?.shutdown()
         await api.shutdown()
@@ -248,6 +247,12 @@ package final class AllInOneServer: Sendable {
         await gateway?.shutdown()
         await node?.shutdown()
         await Exports.end(export)
+    }
+
+    /// Removes the sandboxes that wait for a use, which do not outlive their server, and makes none any more.
+    func endPools() async {
+        poolKeeper.cancel()
+        await poolKeeper.value
     }
 
     private static func listening(

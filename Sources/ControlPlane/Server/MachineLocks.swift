@@ -1,5 +1,6 @@
 import Addresses
 import NetworkPolicy
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -50,12 +51,34 @@ struct MachineLocks {
         }
     }
 
+    /// Removes the folder if no server has a lock in it. The next one makes it anew.
+    func removeIfUnused() {
+        guard let gate = try? InstanceLock(path: gatePath) else { return }
+        defer { withExtendedLifetime(gate) {} }
+        var isUsed = false
+        for name in File.names(in: folder) ?? [] where folder + "/" + name != gatePath {
+            guard let stale = try? InstanceLock(path: folder + "/" + name) else {
+                isUsed = true
+                continue
+            }
+            unlink(folder + "/" + name)
+            withExtendedLifetime(stale) {}
+        }
+        guard !isUsed else { return }
+        unlink(gatePath)
+        rmdir(folder)
+    }
+
+    private var gatePath: String { folder + "/gate" }
+
     private func gate() throws -> InstanceLock {
         for _ in 0..<Self.milliseconds / 10 {
-            if let lock = try? InstanceLock(path: folder + "/gate") { return lock }
+            if let lock = try? InstanceLock(path: gatePath) { return lock }
             usleep(10_000)
+            // An uninstallation may have removed it.
+            mkdir(folder, 0o700)
         }
-        do { return try InstanceLock(path: folder + "/gate") } catch let taken as InstanceLock.Taken {
+        do { return try InstanceLock(path: gatePath) } catch let taken as InstanceLock.Taken {
             throw ConfigurationError("\(taken) is stuck while starting: stop it")
         }
     }

@@ -20,14 +20,18 @@ package struct Uninstallation: Sendable {
         self.removesState = removesState
     }
 
-    private var hasRun: Bool { access(settings.database, F_OK) == 0 }
+    /// Whether a server may have left sandboxes. Its database may be lost: the runtime knows them all the same.
+    private var hasRun: Bool {
+        [settings.database, settings.ownerFile, settings.sandboxesFolder].contains { access($0, F_OK) == 0 }
+    }
+
+    /// Whether this machine guards the sandboxes, and not a container beside each.
+    private var hasHostRules: Bool { settings.egress.placement != .sidecar }
 
     /// What would go, a line for each.
     package var plan: [String] {
-        var lines = hasRun ? ["every sandbox of \(settings.database), with its files"] : []
-        if settings.runtime == .local {
-            lines.append("the firewall's table \(HostRules.table(tag: settings.local.tag))")
-        }
+        var lines = hasRun ? ["every sandbox of \(settings.local.stateDirectory), with its files"] : []
+        if hasHostRules { lines.append("the firewall's table \(HostRules.table(tag: settings.local.tag))") }
         lines.append("the folder \(settings.local.runDirectory)")
         if removesState {
             lines.append("the folder \(settings.local.stateDirectory): images, snapshots, volumes, keys, records")
@@ -40,7 +44,7 @@ package struct Uninstallation: Sendable {
     package func run(metrics: MetricsRegistry, logger: Logger, say: @Sendable (String) -> Void) async throws {
         if hasRun {
             let server = try await AllInOneServer(settings: alone, metrics: metrics, logger: logger)
-            let left = await server.deleteAll(say)
+            let left = await server.deleteAll(in: settings.sandboxesFolder, say)
             await server.shutdown()
             guard left.isEmpty else {
                 throw ConfigurationError(
@@ -48,16 +52,24 @@ package struct Uninstallation: Sendable {
                         + left.joined(separator: ", "))
             }
         }
-        if settings.runtime == .local {
-            do throws(RuntimeError) { try HostRules.remove(tag: settings.local.tag) } catch {
-                throw ConfigurationError("the firewall's table cannot be removed: \(error)")
-            }
-            say("the firewall's table \(HostRules.table(tag: settings.local.tag))")
-        }
+        if hasHostRules { try removeRules(say) }
         // Files of what has been deleted may still be on their way out.
         try remove(settings.sandboxesFolder)
         try remove(settings.local.runDirectory, say)
         if removesState { try remove(settings.local.stateDirectory, say) }
+        SharedTraces.removeUnused()
+        MachineLocks().removeIfUnused()
+    }
+
+    private func removeRules(_ say: @Sendable (String) -> Void) throws(ConfigurationError) {
+        let local = settings.local
+        do throws(RuntimeError) { try HostRules.remove(tag: local.tag) } catch {
+            throw ConfigurationError("the firewall's table cannot be removed: \(error)")
+        }
+        say("the firewall's table \(HostRules.table(tag: local.tag))")
+        guard settings.runtime == .docker else { return }
+        let count = HostRules.removeFromEngine(tag: local.tag, pool: local.addressPool, poolV6: local.addressPoolV6)
+        if count > 0 { say("\(count) rules of the engine's firewall") }
     }
 
     /// The settings of a server that nobody reaches and that makes nothing.
@@ -79,16 +91,47 @@ package struct Uninstallation: Sendable {
 }
 
 extension AllInOneServer {
-    /// Deletes every sandbox.
-    /// - Parameter say: is told of each that has gone.
-    /// - Returns: the ids of those that could not be removed.
-    func deleteAll(_ say: @Sendable (String) -> Void) async -> [String] {
+    /// Deletes every sandbox that the store or the runtime knows, or that has a folder.
+    /// - Parameters:
+    ///   - folder: of the local runtime's sandboxes; it may not be there.
+    ///   - say: is told of each that has gone.
+    /// - Returns: those that could not be removed.
+    func deleteAll(in folder: String, _ say: @Sendable (String) -> Void) async -> [String] {
+        // Else stored pools would go on making sandboxes.
+        await endPools()
         var left: [String] = []
         for sandbox in service.catalog.all {
             do throws(APIError) {
                 try await service.delete(sandbox.id)
                 say("the sandbox \(sandbox.id)")
             } catch { left.append(sandbox.id) }
+        }
+        do throws(RuntimeError) {
+            // The store has no record of these that can be read.
+            let unknown = try await service.runtime.owned().filter { !left.contains($0) }
+            left += await destroy(unknown, say)
+            guard left.isEmpty else { return left }
+            // Nor has the runtime of these, which go by their folders' names. Then only the guard still has them, by their ids.
+            left += await destroy(Self.sandboxes(in: folder), say)
+            let guarded = try await service.runtime.owned()
+            left += await destroy(guarded, say)
+        } catch { left.append("those that the runtime cannot list (\(error))") }
+        // What no runtime of this configuration can end.
+        return left + Self.sandboxes(in: folder).filter { !left.contains($0) }
+    }
+
+    private static func sandboxes(in folder: String) -> [String] {
+        (File.names(in: folder) ?? []).filter(LocalEngine.isIdentifier)
+    }
+
+    /// - Returns: those that could not be removed.
+    private func destroy(_ ids: [String], _ say: @Sendable (String) -> Void) async -> [String] {
+        var left: [String] = []
+        for id in ids {
+            do throws(APIError) {
+                try await service.destroy(id, within: SandboxService.deletePatience)
+                say("the sandbox \(id)")
+            } catch { left.append(id) }
         }
         return left
     }

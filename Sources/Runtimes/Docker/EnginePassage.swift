@@ -60,6 +60,25 @@ struct EnginePassage: Hashable, Sendable {
         return count
     }
 
+    /// More of one rule than servers ever add.
+    private static let maxCopies = 100
+
+    /// Removes the rules again, however often they are there. It blocks.
+    /// - Returns: how many were removed; 0 also where the engine has no such chain.
+    func close() -> Int {
+        var count = 0
+        for (name, isIPv4) in [("iptables", true), ("ip6tables", false)] {
+            guard let tool = try? Tool.find(name, package: "iptables") else { continue }
+            for rule in rules(isIPv4: isIPv4) {
+                for _ in 0..<Self.maxCopies {
+                    guard run(tool, ["-D", Self.chain] + rule) != nil else { break }
+                    count += 1
+                }
+            }
+        }
+        return count
+    }
+
     /// - Returns: what it printed; nil if it failed.
     private func run(_ tool: Tool, _ words: [String]) -> String? {
         // Another program may hold the tables.

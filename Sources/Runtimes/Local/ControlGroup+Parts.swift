@@ -172,7 +172,7 @@ extension FixedWidthInteger {
 extension ControlGroup {
     /// The group of the programs that show buckets, which no limit holds. They are not in the server's own: a service manager that
     /// ends or starts it anew ends what is there, and sandboxes would lose the files that they have.
-    private static let storagePath = "/sallyport-storage"
+    static let storagePath = "/sallyport-storage"
 
     /// The files by which a process joins it (`ProcessLaunch.joined`); the caller closes them. None where it cannot be made.
     static func storage() -> [CInt] {

@@ -12,6 +12,8 @@ struct ControlGroup: Hashable, Sendable {
     let path: String
 
     static let root = "/sys/fs/cgroup"
+    /// The group that those of all sandboxes of this machine are in, whichever server made them.
+    static let sandboxesPath = "/sallyport"
 
     static var isVersion2: Bool { access(root + "/cgroup.controllers", F_OK) == 0 }
 

@@ -157,7 +157,7 @@ extension LocalEngine {
     }
 
     /// Ids are used in names of folders and control groups.
-    static func isIdentifier(_ text: String) -> Bool {
+    package static func isIdentifier(_ text: String) -> Bool {
         (1...63).contains(text.utf8.count)
             && text.utf8.allSatisfy {
                 ("a"..."z").contains(Character(Unicode.Scalar($0)))

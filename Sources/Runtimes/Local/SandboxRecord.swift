@@ -63,7 +63,7 @@ struct SandboxFolder: Hashable, Sendable {
 
     /// The sandbox's public name, which its folder, control group and container have.
     var name: String { path.splitAtLastSlash.name }
-    var group: ControlGroup { ControlGroup(path: "/sallyport/" + name) }
+    var group: ControlGroup { ControlGroup(path: ControlGroup.sandboxesPath + "/" + name) }
 
     func file(_ name: String) -> String { path + "/" + name }
 

@@ -63,6 +63,23 @@ import Testing
         withExtendedLifetime((first, second)) {}
     }
 
+    @Test func `the folder goes with the last server's locks`() throws {
+        let held = try locks.take(local("one", "10.0.0.0/16", "fd00::/64"))
+        _ = try locks.take(local("two", "10.1.0.0/16", "fd00:0:0:1::/64"))
+        locks.removeIfUnused()
+        let names = try FileManager.default.contentsOfDirectory(atPath: locks.folder)
+        #expect(names.contains { $0.hasSuffix("-tag-one") } && !names.contains { $0.hasSuffix("-tag-two") }, "\(names)")
+        #expect(throws: ConfigurationError.self) { try locks.take(local("one", "10.2.0.0/16", "fd00:0:0:2::/64")) }
+        withExtendedLifetime(held) {}
+    }
+
+    @Test func `nothing is left of servers that have ended`() throws {
+        _ = try locks.take(local("one", "10.0.0.0/16", "fd00::/64"))
+        locks.removeIfUnused()
+        #expect(!FileManager.default.fileExists(atPath: locks.folder))
+        _ = try locks.take(local("one", "10.0.0.0/16", "fd00::/64"))
+    }
+
     @Test(arguments: ["10.0.0.0/16", "10.0.0.0/28", "fd5a:1179::/64", "fd00::/96"])
     func `a pool is known by its file's name`(_ text: String) {
         let block = CIDRBlock(text)!

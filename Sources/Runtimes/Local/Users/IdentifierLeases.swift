@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -45,6 +47,16 @@ struct IdentifierLeases: Sendable {
         try? alone { () throws(RuntimeError) in if self.owner(of: range) == owner { unlink(path(range)) } }
     }
 
+    /// Frees the ids of sandboxes that are gone, and removes the folder if no other sandbox has any.
+    func removeIfUnused() {
+        try? alone { () throws(RuntimeError) in
+            for name in File.names(in: folder) ?? [] {
+                if let range = UInt32(name).flatMap({ IdentifierRange(first: $0) }) { _ = isFree(range) }
+            }
+            rmdir(folder)
+        }
+    }
+
     private func path(_ range: IdentifierRange) -> String { "\(folder)/\(range.first)" }
 
     private func owner(of range: IdentifierRange) -> String? {
@@ -61,11 +73,21 @@ struct IdentifierLeases: Sendable {
     }
 
     private func alone<Result>(_ body: () throws(RuntimeError) -> Result) throws(RuntimeError) -> Result {
-        mkdir(folder, 0o700)
-        let lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
-        guard lock >= 0, flock(lock, LOCK_EX) == 0 else { throw Self.failure("opening \(folder)") }
+        let lock = try lock()
         defer { close(lock) }
         return try body()
+    }
+
+    /// - Returns: a descriptor of the folder, which is locked. One that was waited for may have been removed meanwhile.
+    private func lock() throws(RuntimeError) -> CInt {
+        while true {
+            mkdir(folder, 0o700)
+            let opened = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+            guard opened >= 0, flock(opened, LOCK_EX) == 0 else { throw Self.failure("opening \(folder)") }
+            var status = stat()
+            if fstat(opened, &status) != 0 || status.st_nlink > 0 { return opened }
+            close(opened)
+        }
     }
 
     private static func failure(_ action: String) -> RuntimeError {
