@@ -7,7 +7,10 @@
 # It does nothing when the folder is already what this script would make. Run it as root. Packages come from where this machine's
 # apt takes Debian's, and its pip PyPI's.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+# In the source tree, or as the package has them: beside this script.
+here=$(realpath "$(dirname "$0")")
+code=$here/../deploy/code
+[ -d "$code" ] || code=$here/code
 
 die() {
     echo "code-image: $1" >&2
@@ -16,13 +19,13 @@ die() {
 
 say() { printf 'code-image: %4ds %s\n' "$SECONDS" "$1"; }
 
-[ $# -eq 1 ] && [ -n "$1" ] || die "usage: scripts/code-image.sh <destination-folder>"
+[ $# -eq 1 ] && [ -n "$1" ] || die "usage: code-image.sh <destination-folder>"
 [ "$(id -u)" -eq 0 ] || die "needs root: the files belong to the users of the image"
 mkdir -p "$(dirname "$1")"
 destination=$(realpath -m "$1")
 [ "$destination" != / ] || die "will not build in /"
 stamp=$destination.stamp
-hash=$(cat "$0" scripts/base-image.sh deploy/code/* | sha256sum | cut -d' ' -f1)
+hash=$(cat "$0" "$here/base-image.sh" "$code"/* | sha256sum | cut -d' ' -f1)
 
 exec 8>"$destination.lock"
 flock 8
@@ -33,7 +36,7 @@ fi
 
 # Its files are shared with the image by hard links, which cost no space: nothing writes to either.
 base=$destination.base
-./scripts/base-image.sh "$base" python3-pip
+"$here/base-image.sh" "$base" python3-pip
 
 work=$destination.tmp
 tools=$destination.tools
@@ -42,9 +45,13 @@ rm -rf --one-file-system "$work" "$tools"
 cp -al "$base" "$work"
 
 # By the machine's pip, which knows where PyPI is, for the image's Python, which may be another version.
-./scripts/install-deps.sh run python3-venv
+if [ -x "$here/install-deps.sh" ]; then
+    "$here/install-deps.sh" run python3-venv
+else
+    python3 -c 'import ensurepip, venv' 2>/dev/null || die "python3-venv is missing: apt-get install python3-venv"
+fi
 version=$(chroot "$work" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-say "installing what deploy/code/requirements.txt names, for Python $version"
+say "installing what $code/requirements.txt names, for Python $version"
 python3 -m venv "$tools"
 library=opt/code-interpreter/library
 # Wheels for the C library of the image's Debian, or an older one.
@@ -52,7 +59,7 @@ platforms=()
 for release in $(seq 36 -1 5); do platforms+=(--platform "manylinux_2_${release}_$(uname -m)"); done
 "$tools/bin/pip" install --quiet --disable-pip-version-check --no-compile --only-binary=:all: --implementation cp \
     --python-version "$version" "${platforms[@]}" --platform "manylinux2014_$(uname -m)" \
-    --target "$work/$library" -r deploy/code/requirements.txt
+    --target "$work/$library" -r "$code/requirements.txt"
 
 say "preparing it as an image"
 # Whatever runs the image's Python finds them, and what a sandbox installs goes before them.
@@ -74,7 +81,7 @@ kernel bash bash "Bash" '"/usr/bin/python3", "-m", "bash_kernel", "-f", "{connec
 kernel deno typescript "Deno" '"/usr/local/bin/deno", "jupyter", "--kernel", "--conn", "{connection_file}"' message
 
 for place in opt/opensandbox opt/code-interpreter; do
-    install -D -m 0755 deploy/code/code-interpreter.sh "$work/$place/code-interpreter.sh"
+    install -D -m 0755 "$code/code-interpreter.sh" "$work/$place/code-interpreter.sh"
 done
 # Each start would compile them anew otherwise.
 chroot "$work" python3 -m compileall -q -j 2 "/$library" >/dev/null || true
