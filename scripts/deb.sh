@@ -3,6 +3,8 @@
 # pages, completions, units of systemd, a configuration to start from.
 #
 #     scripts/deb.sh [FOLDER]      prints the package's path; FOLDER is .build-deb where it is left out
+#
+# VERSION names another version than the programs' release, for a package of the same release that is made again (0.2.0-2).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +23,8 @@ command -v dpkg-shlibdeps >/dev/null || die "dpkg-shlibdeps is missing: scripts/
 
 release=$("$sallyport" --version)
 release=${release#sallyport }
+version=${VERSION:-$release}
+dpkg --validate-version "$version" || die "$version is no version of a Debian package"
 architecture=$(dpkg --print-architecture)
 mkdir -p "$folder"
 work=$(mktemp -d "$folder/work.XXXXXX")
@@ -43,7 +47,8 @@ share=$root/usr/share
 mkdir -p "$share/sallyport" "$share/man/man1" "$share/doc/sallyport"
 cp -r policies "$share/sallyport/policies"
 [ ! -d .build-pages ] || cp -r .build-pages "$share/sallyport/pages"
-install -m 0755 scripts/base-image.sh "$share/sallyport/base-image.sh"
+install -m 0755 -t "$share/sallyport" scripts/base-image.sh scripts/code-image.sh
+cp -r deploy/code "$share/sallyport/code"
 cp -r deploy/monitoring "$share/sallyport/monitoring"
 ./scripts/man_pages.py "$share/man/man1" "$release" "$root/usr/bin"/*
 gzip -9n "$share/man/man1"/*.1
@@ -54,9 +59,10 @@ for name in sallyport sallyport-ingress; do
     install -D -m 0644 <("$own" --generate-completion-script fish) "$share/fish/vendor_completions.d/$name.fish"
 done
 gzip -9nc CHANGELOG.md >"$share/doc/sallyport/changelog.gz"
-cp README.md "$share/doc/sallyport/"
+# With all that they link to.
+cp README.md SECURITY.md ARCHITECTURE.md CHANGELOG.md LICENSE "$share/doc/sallyport/"
 cp -r docs "$share/doc/sallyport/docs"
-[ ! -f LICENSE ] || cp LICENSE "$share/doc/sallyport/copyright"
+cp LICENSE "$share/doc/sallyport/copyright"
 
 install -D -m 0644 -t "$root/lib/systemd/system" deploy/systemd/*.service
 mkdir -p "$root/etc/sallyport"
@@ -70,9 +76,9 @@ needs=$(cd "$work" && dpkg-shlibdeps -O root/usr/bin/* 2>/dev/null | sed -n 's/^
 [ -n "$needs" ] || die "dpkg-shlibdeps found no library"
 cat >"$root/DEBIAN/control" <<EOF
 Package: sallyport
-Version: $release
+Version: $version
 Architecture: $architecture
-Maintainer: Sallyport <root@localhost>
+Maintainer: Sallyport maintainers <sallyport@example.invalid>
 Section: admin
 Priority: optional
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
@@ -84,10 +90,11 @@ Description: network and security plane for sandboxes of AI agents
  credential; with a lifecycle server that speaks the OpenSandbox API, and a runtime for this machine.
 EOF
 echo /etc/sallyport/sallyport.toml >"$root/DEBIAN/conffiles"
-for script in postinst prerm postrm; do install -m 0755 "deploy/debian/$script" "$root/DEBIAN/$script"; done
+for script in preinst postinst prerm postrm; do install -m 0755 "deploy/debian/$script" "$root/DEBIAN/$script"; done
+sed -i "s/^release=.*/release=$release/" "$root/DEBIAN/preinst"
 (cd "$root" && find . -type f ! -path './DEBIAN/*' ! -path './etc/*' -printf '%P\0' | xargs -0 md5sum >DEBIAN/md5sums)
 
-package=$folder/sallyport_${release}_$architecture.deb
+package=$folder/sallyport_${version}_$architecture.deb
 dpkg-deb --root-owner-group -Zxz -z1 --build "$root" "$package" >/dev/null
 du -k "$package" | awk '{printf "%-40s %6.1f MB\n", $2, $1 / 1e3}' >&2
 echo "$package"

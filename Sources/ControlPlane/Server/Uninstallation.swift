@@ -28,7 +28,7 @@ package struct Uninstallation: Sendable {
     /// Whether this machine guards the sandboxes, and not a container beside each.
     private var hasHostRules: Bool { settings.egress.placement != .sidecar }
 
-    /// What would go, a line for each.
+    /// What would go, a line for each. The package's scripts (deploy/debian) read in the last one where the state is.
     package var plan: [String] {
         var lines = hasRun ? ["every sandbox of \(settings.local.stateDirectory), with its files"] : []
         if hasHostRules { lines.append("the firewall's table \(HostRules.table(tag: settings.local.tag))") }

@@ -1,0 +1,47 @@
+"""What the package's scripts remove of a machine, and what they leave alone."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def purge(folder):
+    """As a purge does with the folder that the configuration named; the rest of the script is about this machine's own."""
+    functions, _, _ = (ROOT / "deploy/debian/postrm").read_text().partition("if [ -d /run/systemd")
+    done = subprocess.run(["sh", "-ec", functions + 'purge_configured "$1"', "sh", folder], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Folders of a server, and one of somebody else's."""
+    for name in ("state", "two words", "foreign"):
+        (tmp_path / name / "sandboxes").mkdir(parents=True)
+        (tmp_path / name / "sallyport.db").touch()
+        (tmp_path / name / "owner").touch()
+    (tmp_path / "foreign/sallyport.db").unlink()
+    (tmp_path / "link").symlink_to("state")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["state", "two words"])
+def test_the_folder_of_a_server_is_purged(machine, name):
+    assert purge(machine / name) == "" and not (machine / name).exists()
+    assert purge(machine / name) == "", "it can be gone already"
+
+
+@pytest.mark.parametrize("name", ["foreign", "link", "state/../state", "state/", "sta*"])
+def test_what_may_be_more_than_a_servers_folder_stays(machine, name):
+    before = sorted(machine.rglob("*"))
+    # A name with a pattern in it is no name of a folder that is there.
+    assert "stays" in purge(f"{machine}/{name}") or name == "sta*"
+    assert sorted(machine.rglob("*")) == before
+
+
+@pytest.mark.parametrize("folder", ["/", "/home", "/usr", "/usr/bin", "/etc", "/var", "/var/lib", "/root", "."])
+def test_parts_of_the_system_stay_whatever_is_in_them(folder):
+    assert "stays" in purge(folder)
