@@ -1,13 +1,11 @@
 """What happens to containers behind the server's back, and to creates that the engine's end cuts short."""
 
 import concurrent.futures
-import os
-import subprocess
 
 import httpx
 import pytest
 from plain_server import body, engine, plain_engine, server  # noqa: F401
-from support.server import BINARY, IMAGE, AllInOneServer
+from support.server import IMAGE, AllInOneServer
 from support.waiting import eventually
 
 
@@ -91,25 +89,3 @@ def test_addresses_of_containers_that_went_while_no_server_ran_are_free_again(en
         assert small.api.delete(f"/v1/sandboxes/{answer.json()['id']}").status_code == 204
     again = make()
     assert [answer.status_code for answer in again] == [202] * 7, [answer.text for answer in again]
-
-
-def test_uninstall_takes_its_rules_out_of_the_engines_chain_and_leaves_others(small):
-    def chain(*words):
-        return subprocess.run(["iptables", "-w", "5", *words], capture_output=True, text=True, check=True).stdout
-
-    # As an engine makes it that has rules of its own.
-    chain("-N", "DOCKER-USER")
-    try:
-        chain("-A", "DOCKER-USER", "-s", "192.0.2.0/24", "-j", "RETURN")
-        small.restart()
-        eventually(lambda: chain("-S", "DOCKER-USER").count(small.tag) == 2, what="the server's rules")
-        small.stop()
-        done = subprocess.run([BINARY, "uninstall", "--config", small.config, "--yes"], capture_output=True, text=True, timeout=60,
-                              env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"})
-        assert done.returncode == 0, done.stderr
-        assert chain("-S", "DOCKER-USER").splitlines()[1:] == ["-A DOCKER-USER -s 192.0.2.0/24 -j RETURN"]
-        assert not small.leftovers.tables()
-    finally:
-        chain("-F", "DOCKER-USER")
-        chain("-X", "DOCKER-USER")
-        small.start()

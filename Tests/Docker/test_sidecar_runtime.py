@@ -10,7 +10,7 @@ from engine import RESOLVER, TWO
 from inside import within
 from opensandbox.models.sandboxes import NetworkRule
 from support.inside import ECHO_SERVER, start_server
-from support.server import BASE_IMAGE, IMAGE, AllInOneServer, deny_but
+from support.server import BASE_IMAGE, BINARY, IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually
 from support.world import World
 
@@ -229,8 +229,12 @@ def test_nothing_is_left(engine, create, server):
     assert not engine.left(before)
 
 
-def test_sandboxes_with_the_machines_guard_pass_the_engines_firewall(engine):
+def test_sandboxes_with_the_machines_guard_pass_the_engines_firewall_until_it_is_uninstalled(engine):
     """Docker's own rules drop what the machine forwards."""
+
+    def chain():
+        return subprocess.run(["iptables", "-S", "DOCKER-USER"], capture_output=True, text=True, check=True).stdout
+
     engine.load(IMAGE, BASE_IMAGE)
     with within(engine.namespace):
         # As Docker has it where it was what made the machine forward at all.
@@ -243,6 +247,12 @@ def test_sandboxes_with_the_machines_guard_pass_the_engines_firewall(engine):
             assert reaches(sandbox, "http://one.example/")
             assert not reaches(sandbox, f"http://{world.two}/")
             sandbox.close()
+            server.stop()
+            assert server.tag in chain()
+            done = subprocess.run([BINARY, "uninstall", "--config", server.config, "--yes"], capture_output=True, text=True, timeout=60,
+                                  env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"})
+            assert done.returncode == 0 and f"removed the sandbox {sandbox.id}" in done.stdout, done
+            assert server.tag not in chain() and not server.leftovers.tables()
         finally:
             server.tear_down()
             world.close()

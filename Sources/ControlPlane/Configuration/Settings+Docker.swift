@@ -27,6 +27,8 @@ extension Settings {
         package var seccompProfile: String?
         package var environment: [ExactName: String] = [:]
         package var binds: [String] = []
+        /// No setting: false for a server that is about to be uninstalled, with its rules.
+        var keepsRules = true
     }
 
     static let dockerSection = SettingSection(

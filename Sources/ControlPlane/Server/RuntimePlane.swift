@@ -89,6 +89,7 @@ enum RuntimePlane {
         docker.confinement.seccomp = try settings.docker.seccomp()
         docker.environment = settings.docker.environment
         docker.binds = settings.docker.binds
+        docker.keepsRules = settings.docker.keepsRules
         docker.maxOutputLine = settings.local.maxOutputLine
         docker.maxLog = settings.local.disk.log
         return docker

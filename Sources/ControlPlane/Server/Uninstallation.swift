@@ -80,6 +80,7 @@ package struct Uninstallation: Sendable {
         (alone.server.host, alone.server.port, alone.server.tls) = ("127.0.0.1", 0, nil)
         alone.pools = []
         alone.renewal.isEnabled = false
+        alone.docker.keepsRules = false
         return alone
     }
 

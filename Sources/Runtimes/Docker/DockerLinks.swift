@@ -91,6 +91,7 @@ final class DockerLinks: Sendable {
     }
 
     private func restoreFirewall() async {
+        guard configuration.keepsRules else { return }
         await firewallThread.run { [firewall, logger] in firewall.keep(logger) }
     }
 
@@ -145,6 +146,7 @@ final class DockerLinks: Sendable {
 
     /// Lets sandboxes reach the outside past the engine's own firewall, where it has one on this machine.
     func openPassage() async {
+        guard configuration.keepsRules else { return }
         let passage = EnginePassage(
             links: SandboxLink.linkPrefix + configuration.tag.prefix(4), addresses: configuration.addressPool,
             addressesV6: configuration.addressPoolV6, folder: configuration.stateDirectory,
