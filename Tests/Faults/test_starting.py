@@ -107,6 +107,23 @@ def test_secrets_that_are_not_those_of_the_sandboxes_are_told_with_how_many_they
     assert told() == []
 
 
+def test_a_state_of_a_newer_release_is_refused_by_server_and_guard_and_stays_as_it_is(own_server):
+    release, words = own_server.state / "release", ["--config", str(own_server.config)]
+    mine = release.read_text()
+    version = subprocess.run([BINARY, "--version"], capture_output=True, text=True, timeout=20).stdout
+    assert version == f"sallyport {mine}"
+    own_server.stop()
+    try:
+        for content, told in (("99.0.0\n", "install 99.0.0"), ("9" * 100_000, str(release))):
+            release.write_text(content)
+            guard = subprocess.run([BINARY, "guard", *words], capture_output=True, text=True, timeout=20)
+            assert guard.returncode == 1 and told in complaint(guard.stderr), guard.stderr
+            assert told in failure(own_server)
+            assert release.read_text() == content
+    finally:
+        release.write_text(mine)
+
+
 def test_an_empty_key_must_be_said_aloud(stopped):
     text = failure(stopped, OPENSANDBOX_SERVER_API_KEY="")
     assert "OPENSANDBOX_INSECURE_SERVER=YES" in text

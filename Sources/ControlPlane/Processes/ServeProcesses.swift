@@ -15,7 +15,7 @@ import Supervision
 #endif
 
 /// `sallyport serve`: takes the locks, opens the listeners, and keeps guard, server and gateway running, each a process of its
-/// own. It serves nothing itself, and reads nothing but the operator's configuration.
+/// own. It serves nothing itself, and reads nothing but the operator's configuration and the number of the state's release.
 package final class ServeProcesses {
     private let settings: Settings
     private let configuration: RunningConfiguration
@@ -62,6 +62,7 @@ package final class ServeProcesses {
         // What is not there when the guard starts is closed to it for good.
         for folder in [settings.guardFolder, settings.namespaceDirectory] { mkdir(folder, 0o700) }
         locks = try InstanceLocks.taken(settings)
+        try StateRelease(folder: settings.local.stateDirectory).claim()
         if parts.contains(.gateway) { try StateFolders.open(settings, toGateway: settings.gateway.user) }
         board = try ProcessBoard()
         supplies = Dictionary(

@@ -49,6 +49,7 @@ package final class AllInOneServer: Sendable {
         let settings = handover?.serverSettings(given) ?? given
         if handover == nil { try StateFolders.make(settings) }
         locks = try handover == nil ? InstanceLocks.server(settings) : nil
+        if handover == nil { try StateRelease(folder: settings.local.stateDirectory).claim() }
         let health = PartsHealth(board: try handover.map { try ProcessBoard(descriptor: $0.board) })
         let listeners = handover?.listeners ?? [:]
         let secrets = try Secrets.load(settings)

@@ -20,6 +20,7 @@ package final class EgressProgram: Sendable {
     ) async throws {
         if handover == nil { try StateFolders.make(settings) }
         locks = try handover == nil ? InstanceLocks.guardAlone(settings) : nil
+        if handover == nil { try StateRelease(folder: settings.local.stateDirectory).claim() }
         adminSocket = settings.egressAdminSocket
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.lists = try EgressPlane.lists(settings)
