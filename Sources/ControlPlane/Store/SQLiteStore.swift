@@ -4,7 +4,7 @@ import GRDB
 /// A store in one SQLite file. WAL mode lets other processes (`sallyport token`) read while the server writes.
 ///
 /// `synchronous = NORMAL`: a commit survives any end of the process. After a power failure the last commits may be
-/// lost, but then so are their sandboxes. Snapshots are not, and wait for the disk.
+/// lost, but then so are their sandboxes. Snapshots and pools are not, and wait for the disk.
 package final class SQLiteStore: ServerStore {
     package let sandboxes: any RecordTable<Sandbox>
     package let snapshots: any RecordTable<Snapshot>
@@ -33,7 +33,7 @@ package final class SQLiteStore: ServerStore {
         }
         sandboxes = SQLiteTable<Sandbox>(path: path, pool: pool, name: "sandbox") { $0.createdAt }
         snapshots = SQLiteTable<Snapshot>(path: path, pool: pool, name: "snapshot", isDurable: true) { $0.createdAt }
-        pools = SQLiteTable<Pool>(path: path, pool: pool, name: "pool") { $0.createdAt }
+        pools = SQLiteTable<Pool>(path: path, pool: pool, name: "pool", isDurable: true) { $0.createdAt }
     }
 
     /// Refuses a file of another program, the reference's above all, and one that a newer release has written. It is only read here,

@@ -118,6 +118,34 @@ import Testing
         }
     }
 
+    private final class Statements: Sendable {
+        let all = Mutex<[String]>([])
+    }
+
+    @Test func `snapshots and pools outlive a power failure, and their commits wait for the disk`() async throws {
+        try await withStore { path async throws in
+            let store = try SQLiteStore(path: path), statements = Statements()
+            #expect((store.snapshots as? SQLiteTable<Snapshot>)?.isDurable == true)
+            #expect((store.pools as? SQLiteTable<Pool>)?.isDurable == true)
+            #expect((store.sandboxes as? SQLiteTable<Sandbox>)?.isDurable == false)
+            var configuration = GRDB.Configuration()
+            configuration.prepareDatabase { db in
+                db.trace { event in
+                    let statement = "\(event)"
+                    statements.all.withLock { $0.append(statement) }
+                }
+            }
+            let table = SQLiteTable<Sandbox>(
+                path: path, pool: try DatabasePool(path: path, configuration: configuration), name: "sandbox",
+                isDurable: true
+            ) { $0.createdAt }
+            statements.all.withLock { $0 = [] }
+            try await table.save(.sample("a"))
+            let found = statements.all.withLock { $0.filter { $0.contains("synchronous") || $0.hasPrefix("COMMIT") } }
+            #expect(found == ["PRAGMA synchronous = FULL", "COMMIT TRANSACTION", "PRAGMA synchronous = NORMAL"])
+        }
+    }
+
     @Test(arguments: [
         ("CREATE TABLE snapshots (id TEXT)", "another program's"),
         (
