@@ -19,6 +19,8 @@ enum MetricCatalog {
         "sallyport_client_create_seconds": Entry("How long creates took, as clients measured it.", unit: "seconds"),
         "sallyport_create_step_seconds": Entry("How long the steps of a create took.", unit: "seconds"),
         "sallyport_creates": Entry("Creates that are at work, and that wait for those."),
+        "sallyport_http_refusals_total": Entry(
+            "Requests to the lifecycle API that were answered with an error, by its code and the route."),
         "sallyport_leftovers": Entry("Things of deleted sandboxes that could not be removed yet."),
         "sallyport_part_restarts_total": Entry("How often a process of the server was started again."),
         "sallyport_part_up": Entry("Whether a process of the server serves."),

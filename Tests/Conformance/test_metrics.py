@@ -54,6 +54,7 @@ def test_metrics_are_as_prometheus_wants_them(used):
     assert 'sallyport_ingress_refusals_total{code="SANDBOX_NOT_FOUND",route="header"} 1\n' in text
     assert 'sallyport_sandboxes{state="running"} 1\n' in text
     assert 'http_method="POST",http_route="/v1/sandboxes",http_status_code="202"' in text
+    assert 'sallyport_http_refusals_total{code="DOCKER::SANDBOX_NOT_FOUND",http_route="/v1/sandboxes/{id}"} 1\n' in text
     # Whatever a client makes up is one series.
     assert "MINE" not in text and "nobody" not in text and 'http_method="OTHER"' in text
 

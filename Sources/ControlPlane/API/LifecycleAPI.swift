@@ -94,10 +94,11 @@ final class LifecycleAPI: Sendable {
         http.sendsRequestIDs = true
         http.settled = settled
         http.tracer = tracer
-        let requests = RequestMetrics()
+        let requests = RequestMetrics(), refusals = RequestRefusals()
         let lines = RequestLines(log: accessLog) { [self] in (try? caller(of: $0)) != nil }
         http.measured = { answered in
             if answered.method != nil { requests.note(answered) }
+            refusals.note(answered)
             lines.note(answered)
         }
         if tenants != nil || provider != nil { http.admitRelay = { [self] request in try admitRelay(request) } }

@@ -76,3 +76,42 @@ import Testing
         #expect(note(.all, "/v1/sandboxes/s", .ok, known: true).count == 1)
     }
 }
+
+@Suite struct RequestRefusalsTests {
+    private let refusals = RequestRefusals()
+
+    private func series(
+        _ status: HTTPResponseStatus, _ body: String, route: String? = "/v1/sandboxes/{id}"
+    ) -> RequestRefusals.Series? {
+        let request = HTTPRequest(method: .GET, target: "/v1/sandboxes/made-up?secret=secret", headers: [:])
+        return refusals.series(
+            of: AnsweredRequest(
+                method: .GET, route: route, request: request, reply: Reply(status, body: .bytes(Array(body.utf8))),
+                id: "r1"))
+    }
+
+    private func counted(_ code: String, _ route: String) -> RequestRefusals.Series {
+        RequestRefusals.Series(code: code, route: route)
+    }
+
+    @Test func `an error counts by its code and the pattern of its route, and what went well not at all`() {
+        #expect(series(.notFound, #"{"code":"A::B"}"#) == counted("A::B", "/v1/sandboxes/{id}"))
+        #expect(series(.internalServerError, #"{"code":"C"}"#, route: nil) == counted("C", "unknown"))
+        #expect(series(.ok, #"{"code":"A::B"}"#) == nil && series(.found, "") == nil)
+    }
+
+    @Test(arguments: [
+        "", "no JSON", "{}", #"{"code":7}"#, #"{"code":""}"#,
+        #"{"code":"\#(String(repeating: "x", count: 65))"}"#,
+    ])
+    func `an answer without a code of ours counts as another`(_ body: String) {
+        #expect(series(.badRequest, body)?.code == "OTHER")
+    }
+
+    @Test func `there are no more codes than fit, whatever answers say`() {
+        let last = RequestRefusals.maxCodes - 1
+        let codes = (0..<1000).map { series(.conflict, "{\"code\":\"C\($0)\"}")?.code }
+        #expect(codes[last] == "C\(last)" && codes[last + 1] == "OTHER" && codes[999] == "OTHER")
+        #expect(series(.conflict, #"{"code":"C0"}"#)?.code == "C0")
+    }
+}
