@@ -1,5 +1,6 @@
 """What Prometheus makes of a real server: its own tool reads the metrics, and it evaluates the alerts (docs/observability.md)."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -83,6 +84,14 @@ def test_all_that_is_scraped_is_known_by_name(used):
     assert len(found) > 15 and set(found.items()) <= {(metric.family, metric.kind) for metric in exported()}
 
 
+def panels():
+    """What the dashboard asks, with Grafana's variables put in, in the order of its panels."""
+    dashboard = json.loads((ROOT / "deploy/monitoring/sallyport-dashboard.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield target["expr"].replace("$__rate_interval", "1m").replace("$instance", ".*")
+
+
 class Prometheus:
     """A real one, with our configuration but for its times and its target."""
 
@@ -129,6 +138,9 @@ def test_prometheus_scrapes_the_server_and_evaluates_the_alerts(used, tmp_path):
         assert prometheus.value('sallyport_sandboxes{state="running"}') == 1
         eventually(lambda: prometheus.rules() and all(rule["health"] == "ok" for rule in prometheus.rules()), within=30,
                    what="an evaluation of every rule")
+        answers = {expression: prometheus.ask("query", query=expression) for expression in panels()}
+        assert len(answers) > 30 and not [expression for expression, answer in answers.items() if answer is None]
+        assert any(answer["result"] for answer in answers.values())
         states = {rule["name"]: rule.get("state") for rule in prometheus.rules()}
         assert len(states) >= 17 and states["SallyportDown"] == "inactive" and states["SallyportPartDown"] == "inactive"
         eventually(lambda: prometheus.value("sum(sallyport:http_requests:rate5m)") is not None, within=30,
