@@ -43,7 +43,8 @@ package struct GuardRecord: Sendable, Equatable {
         let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 1)
         let inside: JSONValue?
         do {
-            let head = try JSONValue(lines.first ?? [])
+            // The first programs wrote version 1 on several lines.
+            let head = try (try? JSONValue(lines.first ?? [])) ?? JSONValue(bytes)
             form = try head.decode()
             inside = head["policy"]
         } catch {
