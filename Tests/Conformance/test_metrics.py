@@ -27,7 +27,7 @@ def families(text):
 def used(own_server):
     """A server that has done some of everything."""
     server = own_server
-    sandbox = server.create()
+    sandbox = server.create(env={"EXECD_LOG_FILE": "/tmp/execd.log"})
     try:
         sandbox.commands.run("true")
         httpx.get(server.gateway + "/", headers={"OpenSandbox-Ingress-To": "nobody-80"})
@@ -69,7 +69,16 @@ def test_metrics_are_as_prometheus_wants_them(used):
     eventually(lambda: any("process=guard" in line and "policy changed" in line for line in said()), what="the guard's line")
     eventually(lambda: any("process=server" in line and sandbox.id in line and "status=4" in line for line in said()), what="the server's line")
 
+    # Of an error inside, too, where the client has named none: the gateway's line and execd's have one id.
     endpoint = sandbox.get_endpoint(44772)
+    asked = httpx.post(f"http://{endpoint.endpoint}/v1/isolated/session", headers=endpoint.headers)
+    assert asked.status_code == 503, asked.text
+    of_execd = [json.loads(line) for line in sandbox.files.read_file("/tmp/execd.log").splitlines()]
+    [made] = [line["request"] for line in of_execd if line.get("target") == "/v1/isolated/session"]
+    assert re.fullmatch("[0-9a-f]{32}", made)
+    eventually(lambda: any("process=gateway" in line and f"request={made}" in line and "status=503" in line
+                           for line in server.log.read_text(errors="replace").splitlines()), what="the gateway's line")
+
     inside = httpx.get(f"http://{endpoint.endpoint}/metrics/prometheus", headers=endpoint.headers).text
     assert lint(inside) == "" and families(inside)["execd_system_network_io_bytes_total"] == "counter"
 

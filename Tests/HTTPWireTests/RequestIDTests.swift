@@ -14,4 +14,13 @@ import Testing
         #expect(RequestID.of([RequestID.header: given]).count == 32)
         #expect(RequestID.of([RequestID.header: String(given.dropLast())]).count == 128)
     }
+
+    @Test func `new ones are 32 digits and differ, also between threads, and a client's own is kept`() {
+        var ids = RequestIDs(), others = RequestIDs()
+        let made = (0..<1000).flatMap { _ in [ids.of([:]), others.of([:]), RequestID.of([:])] }
+        #expect(Set(made).count == made.count)
+        #expect(made.allSatisfy { $0.utf8.count == 32 && $0.allSatisfy { $0.isHexDigit && !$0.isUppercase } })
+        #expect(ids.of([RequestID.header: "mine"]) == "mine")
+        #expect(ids.of([RequestID.header: "not mine"]).utf8.count == 32)
+    }
 }

@@ -34,9 +34,10 @@ struct HeaderRules: Sendable {
     ///   - target: path and query for the sandbox, without the backend's prefix.
     ///   - peer: the client's address; nil on a unix socket.
     ///   - trace: goes on in the place of the client's; nil: what the client sends passes as any field does.
+    ///   - id: the same of the request's id.
     func request(
         _ head: HTTPRequestHead, target: String, backend: Backend, peer: String?, scheme: String, upgrade: String?,
-        trace: TraceContext? = nil
+        trace: TraceContext? = nil, id: String? = nil
     ) -> OutgoingRequest {
         let host = head.headers.first(name: "host")
         let named = Self.named(in: head.headers)
@@ -54,7 +55,8 @@ struct HeaderRules: Sendable {
             case 14 where name.isEqualIgnoringCase(to: "content-length"): length = value
             case 17 where name.isEqualIgnoringCase(to: "transfer-encoding"): isChunked = true
             case 10 where trace != nil && Self.traceFields.contains(name),
-                11 where trace != nil && Self.traceFields.contains(name):
+                11 where trace != nil && Self.traceFields.contains(name),
+                12 where id != nil && name.isEqualIgnoringCase(to: RequestID.header):
                 break
             case 6 where name.isEqualIgnoringCase(to: "cookie"):
                 guard passes(name, named, backend), let rest = AccessCookie.stripped(value) else { continue }
@@ -70,6 +72,7 @@ struct HeaderRules: Sendable {
             bytes.writeField("content-length", length)
         }
         if let trace { for field in trace.fields { bytes.writeField(field.name, field.value) } }
+        if let id { bytes.writeField(RequestID.header, id) }
         bytes.writeField("x-forwarded-proto", scheme)
         if let host { bytes.writeField("x-forwarded-host", host) }
         if let peer { bytes.writeField("x-forwarded-for", peer) }

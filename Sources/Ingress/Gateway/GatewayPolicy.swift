@@ -11,7 +11,7 @@ struct GatewayPolicy: ProxyPolicy {
     let closesRefusedWebSockets = false
     let tracedRoute = "gateway"
     let routeKind = RouteKind.none
-    let namesRequests = false
+    let namesAnswers = false
 
     var limits: ProxyLimits { configuration.limits }
     var rules: HeaderRules { .gateway }

@@ -65,7 +65,7 @@ extension ClientConnection {
         } else {
             send(
                 ErrorPage.of(error, for: request), error.status, to: request, target: target, closes: closes,
-                retryAfter: error.retryAfter, id: policy.namesRequests ? nil : id)
+                retryAfter: error.retryAfter, id: policy.namesAnswers ? nil : id)
         }
     }
 
@@ -117,10 +117,7 @@ extension ClientConnection {
 
     /// Ends the connection in the middle: a broken response is never taken for a complete one.
     func abort() {
-        if case .exchanging(let exchange) = phase {
-            exchange.backend?.close()
-            identify(exchange.request)
-        }
+        if case .exchanging(let exchange) = phase { exchange.backend?.close() }
         settle(.brokenOff)
         phase = .lingering
         close()

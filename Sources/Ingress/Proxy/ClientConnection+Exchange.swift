@@ -15,7 +15,7 @@ extension ClientConnection {
         if case .to(let name) = upgrade { asked = name }
         let outgoing = policy.rules.request(
             head, target: target.target, backend: target.backend, peer: target.client ?? peer, scheme: scheme,
-            upgrade: asked, trace: span?.context)
+            upgrade: asked, trace: span?.context, id: record?.id)
         // The parser takes nothing after a request for another protocol, agreed to or not.
         let keepsAlive = head.persists && upgrade == .none && !carrier.isSingleRequest
         let exchange = Exchange(
@@ -46,7 +46,6 @@ extension ClientConnection {
                 connection.flush()
                 resumeReading()
             case .failure(let error):
-                identify(exchange.request)
                 var metadata: Logger.Metadata = ["error": "\(error)"]
                 if let id = record?.id { metadata["request"] = "\(id)" }
                 logger.debug("sandbox not reached", metadata: metadata)
@@ -113,7 +112,6 @@ extension ClientConnection {
         exchange.responseStarted = true
         span?.answered(head.code)
         record?.answered(head.code)
-        if head.code >= 500 { identify(exchange.request) }
         exchange.noteFraming(of: head)
         var response = policy.rules.response(
             head, toHEAD: exchange.request.method == .HEAD, canChunk: exchange.clientCanChunk)
@@ -167,7 +165,6 @@ extension ClientConnection {
         context.flush()
         span?.answered(head.code)
         record?.answered(head.code)
-        identify(exchange.request)
         Tunnel.start(client: self, backend: connection, limits: limits)
     }
 }

@@ -1,6 +1,4 @@
 import HTTPServer
-import HTTPWire
-import NIOHTTP1
 import System
 import Tracing
 
@@ -24,10 +22,5 @@ extension ClientConnection {
         let log = state.accessLog, isError = record.isError(end)
         guard log.wants(isError: isError) else { return }
         log.note(record.line(end, nanoseconds: time), isError: isError, isStranger: !record.isAdmitted)
-    }
-
-    /// Gives the request's record the client's id, where it has one; for those of which a line may be written.
-    func identify(_ request: HTTPRequestHead) {
-        if record?.id == nil { record?.id = RequestID.given(request.headers) }
     }
 }

@@ -147,7 +147,8 @@ final class ClientConnection: ChannelDuplexHandler {
         var head = received
         if let tracer { span = tracer.begin(received, route: policy.tracedRoute) }
         var record = RequestRecord(received.method, policy.routeKind)
-        if policy.namesRequests || state.accessLog.mode == .all { record.id = RequestID.put(into: &head.headers) }
+        // To put it into the request copies all of its fields, which is only worth it where the answer takes it from there.
+        record.id = policy.namesAnswers ? RequestID.put(into: &head.headers) : state.ids.of(head.headers)
         let admission = policy.admit(&head, from: peer, &record)
         self.record = record
         switch admission {
@@ -222,7 +223,6 @@ final class ClientConnection: ChannelDuplexHandler {
         deadline.clear()
         if case .exchanging(let exchange) = phase {
             exchange.backend?.close()
-            identify(exchange.request)
             settle(.clientGone)
         }
         settle()

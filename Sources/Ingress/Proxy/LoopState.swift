@@ -1,4 +1,5 @@
 import HTTPServer
+import HTTPWire
 import NIOCore
 import Synchronization
 import Tracing
@@ -11,6 +12,7 @@ final class LoopState {
     let tracer: Tracer?
     let accessLog: AccessLog
     var counts = RequestCounts()
+    var ids = RequestIDs()
 
     init(policy: any ProxyPolicy, pool: BackendPool, tracer: Tracer?, accessLog: AccessLog) {
         self.policy = policy

@@ -34,8 +34,8 @@ protocol ProxyPolicy {
     var tracedRoute: String { get }
     /// The kind of a route, where there is only one.
     var routeKind: RouteKind { get }
-    /// Whether every request goes on with an id, and every answer has it.
-    var namesRequests: Bool { get }
+    /// Whether every answer has the id that its request goes on with; else only those that are an error of ours.
+    var namesAnswers: Bool { get }
     /// The largest request body at the moment; nil for no limit.
     var maxBody: Int? { get }
     /// Called on the event loop for every request; may put the target into its canonical form.

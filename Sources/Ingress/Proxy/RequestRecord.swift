@@ -10,7 +10,7 @@ enum RouteKind: String, CaseIterable, Sendable {
 }
 
 /// What is known of the request that a connection serves: for the access log and for metrics. Values that are there anyway are
-/// written down; nothing is made for it.
+/// written down; nothing is made for it but the id.
 struct RequestRecord {
     /// Nil where it could not be read.
     let method: HTTPMethod?

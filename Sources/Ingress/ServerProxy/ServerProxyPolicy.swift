@@ -10,7 +10,7 @@ struct ServerProxyPolicy: ProxyPolicy {
     let closesRefusedWebSockets = true
     let tracedRoute = ServerProxy.route
     let routeKind = RouteKind.proxy
-    let namesRequests = true
+    let namesAnswers = true
     let maxBody: Int? = nil
     private let access: AccessCheck
     private let codes: ServerProxy.Codes

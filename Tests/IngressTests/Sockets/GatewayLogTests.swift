@@ -79,6 +79,12 @@ import Testing
         #expect(lines.all[0]["code"] == nil)
     }
 
+    @Test func `an error inside has one id in the gateway's line and in the sandbox, whoever named it`() async throws {
+        let (_, received) = try await run(.errors, status: "503 No", [get("open-80")])
+        let id = try #require(lines.all.first?["request"])
+        #expect(id.utf8.count == 32 && received.contains("x-request-id: \(id)"))
+    }
+
     @Test(arguments: [RouteMode.header(), .uri, .wildcard(domain: "d")]) func `no line has a secret`(
         mode: RouteMode
     ) async throws {

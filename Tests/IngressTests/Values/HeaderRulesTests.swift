@@ -58,6 +58,20 @@ import Testing
         #expect(upgrade["connection"] == ["upgrade"] && upgrade["upgrade"] == ["websocket"])
     }
 
+    @Test func `a request goes on with one id, whatever ids its client sent`() {
+        let asked: [HTTPHeaders] = [[:], ["x-request-id": "a b"], ["X-Request-ID": "1", "x-request-id": "2"]]
+        for fields in asked {
+            let sent = HeaderRules.gateway.request(
+                head("/x", fields), target: "/x", backend: backend, peer: nil, scheme: "http", upgrade: nil, id: "mine")
+            var bytes = sent.bytes, decoder = RequestDecoder(RequestHeadCheck())
+            guard case .head(let head)? = try? decoder.next(&bytes) else {
+                Issue.record("no head")
+                continue
+            }
+            #expect(head.headers["x-request-id"] == ["mine"])
+        }
+    }
+
     @Test func `a trailer cannot pass for a field of the head`() {
         let sent: HTTPHeaders = [
             "checksum": "1", "host": "x", "content-length": "1", "x-forwarded-for": "1", "x-sandbox": "1",
