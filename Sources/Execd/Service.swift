@@ -55,9 +55,10 @@ struct Service: Sendable {
         let sessions = SessionAPI(runner: runner, expansion: expansion)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let kernels = KernelChoice(environment, runner: runner, group: group)
-        let contexts = CodeContexts { language, id, folder in
-            try await kernels.kernel(language, id: id, folder: folder)
-        }
+        let idle = environment[Setting.contextIdle.name].flatMap { GoDuration($0) }
+        let contexts = CodeContexts(
+            longestIdle: idle?.milliseconds ?? CodeContexts.longIdle,
+            makeKernel: { try await kernels.kernel($0, id: $1, folder: $2) })
         let code = CodeAPI(contexts: contexts, runner: runner, expansion: expansion) { id in
             if await runner.interrupt(id) { return true }
             return try await sessions.delete(id)

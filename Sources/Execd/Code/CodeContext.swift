@@ -11,21 +11,38 @@ final class CodeContext: Sendable {
     let languageName: String
     let folder: String?
     let kernel: any CodeKernel
+    private let now: @Sendable () -> Int64
     private let turns: Mutex<RunTurns>
 
-    init(id: String, language: KernelLanguage, languageName: String, folder: String?, kernel: any CodeKernel) {
+    /// Milliseconds of a clock that is never set.
+    static let clock: @Sendable () -> Int64 = { Int64(SystemClock.monotonicMilliseconds()) }
+
+    init(
+        id: String, language: KernelLanguage, languageName: String, folder: String?, kernel: any CodeKernel,
+        now: @escaping @Sendable () -> Int64 = CodeContext.clock
+    ) {
         self.id = id
         self.language = language
         self.languageName = languageName
         self.folder = folder
         self.kernel = kernel
-        turns = Mutex(RunTurns(at: Self.now))
+        self.now = now
+        turns = Mutex(RunTurns(at: now()))
     }
 
-    private static var now: Int64 { Int64(SystemClock.monotonicMilliseconds()) }
-
     /// How long it has not been used, in milliseconds; nil while it is.
-    var idleTime: Int64? { turns.withLock { $0.idleSince.map { Self.now - $0 } } }
+    var idleTime: Int64? { turns.withLock { $0.idleSince.map { now() - $0 } } }
+
+    /// Takes no more runs, if it has not been used for so many milliseconds. `close` has to follow.
+    /// - Parameter start: what was before does not count.
+    /// - Returns: whether it was not.
+    func retire(after longest: Int64, from start: Int64 = 0) -> Bool {
+        turns.withLock { turns in
+            guard let since = turns.idleSince, now() - max(since, start) >= longest else { return false }
+            turns.close()
+            return true
+        }
+    }
 
     /// Takes a place in the queue; `leave` gives it up.
     func enter() throws(RunQueue.Refusal) -> Turn {
@@ -40,14 +57,14 @@ final class CodeContext: Sendable {
     }
 
     /// The kernel is free of the run.
-    func leave(_ turn: Turn) { turns.withLock { $0.leave(turn, at: Self.now) } }
+    func leave(_ turn: Turn) { turns.withLock { $0.leave(turn, at: now()) } }
 
     /// Nobody waits for the run any more: it does not begin, or is interrupted.
     func abandon(_ turn: Turn) {
         turns.withLock { turns in
             // Under the lock, so that it is not the next run that is interrupted.
             guard turns.running != turn.number else { return interrupt(&turns) }
-            turns.leave(turn, at: Self.now)
+            turns.leave(turn, at: now())
         }
     }
 

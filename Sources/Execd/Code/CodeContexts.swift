@@ -6,8 +6,11 @@ final class CodeContexts: Sendable {
 
     /// The most contexts. Each has a process.
     static let maxContexts = 64
-    /// Milliseconds without a run after which a context may go when room is needed for another.
-    private static let longIdle: Int64 = 30 * 60 * 1000
+    /// Milliseconds without a run after which a context may go when room is needed for another, and after which one that is no
+    /// default goes in any case, unless told.
+    static let longIdle: Int64 = 30 * 60 * 1000
+    /// How often is looked for contexts that go, in milliseconds.
+    private static let collection: Int64 = 5000
 
     private struct State {
         /// In the order of their making.
@@ -16,12 +19,25 @@ final class CodeContexts: Sendable {
         var reserved = 0
         var defaults: [KernelLanguage: String] = [:]
         var defaultsInMaking: [KernelLanguage: Task<CodeContext, any Error>] = [:]
+        var isCollecting = false
+        /// When was last looked for contexts that go, and from when on their idle time counts.
+        var looked: Int64 = 0, counted: Int64 = 0
     }
 
+    private let longestIdle: Int64
+    private let now: @Sendable () -> Int64
     private let makeKernel: KernelMaker
     private let state = Mutex(State())
 
-    init(makeKernel: @escaping KernelMaker) { self.makeKernel = makeKernel }
+    /// - Parameters:
+    ///   - longestIdle: milliseconds without a run after which a context that is no default is closed; 0 for never.
+    ///   - now: milliseconds of a clock that is never set.
+    init(
+        longestIdle: Int64 = CodeContexts.longIdle, now: @escaping @Sendable () -> Int64 = CodeContext.clock,
+        makeKernel: @escaping KernelMaker
+    ) {
+        (self.longestIdle, self.now, self.makeKernel) = (longestIdle, now, makeKernel)
+    }
 
     subscript(id: String) -> CodeContext? { state.withLock { $0.contexts.first { $0.id == id } } }
 
@@ -40,11 +56,16 @@ final class CodeContexts: Sendable {
         let id = CommandRunner.identifier()
         do {
             let kernel = try await makeKernel(language, id, folder)
-            let context = CodeContext(id: id, language: language, languageName: name, folder: folder, kernel: kernel)
-            state.withLock { state in
+            let context = CodeContext(
+                id: id, language: language, languageName: name, folder: folder, kernel: kernel, now: now)
+            let begins = state.withLock { state in
                 state.reserved -= 1
                 state.contexts.append(context)
+                guard !state.isCollecting else { return false }
+                (state.isCollecting, state.looked) = (true, now())
+                return true
             }
+            if begins, longestIdle > 0 { Task { await collect() } }
             return context
         } catch {
             state.withLock { $0.reserved -= 1 }
@@ -57,12 +78,41 @@ final class CodeContexts: Sendable {
         var unused: CodeContext?
         if state.contexts.count + state.reserved >= Self.maxContexts {
             let idle = state.contexts.map { ($0, $0.idleTime ?? 0) }.max { $0.1 < $1.1 }
-            guard let (context, time) = idle, time >= Self.longIdle else { return (false, nil) }
+            guard let (context, _) = idle, context.retire(after: Self.longIdle) else { return (false, nil) }
             remove(context, &state)
             unused = context
         }
         state.reserved += 1
         return (true, unused)
+    }
+
+    private func collect() async {
+        while true {
+            try? await Task.sleep(for: .milliseconds(Self.collection))
+            await closeIdle()
+            let goesOn = state.withLock { state in
+                state.isCollecting = !state.contexts.isEmpty
+                return state.isCollecting
+            }
+            guard goesOn else { return }
+        }
+    }
+
+    /// Closes contexts that were not used for too long. Default ones stay: whoever runs code in them names none.
+    func closeIdle() async {
+        guard longestIdle > 0 else { return }
+        let idle = state.withLock { state in
+            // A sandbox that was paused meanwhile was kept for what is in it.
+            let time = now()
+            if time - state.looked > 2 * Self.collection { state.counted = time }
+            state.looked = time
+            let idle = state.contexts.filter {
+                state.defaults[$0.language] != $0.id && $0.retire(after: longestIdle, from: state.counted)
+            }
+            for context in idle { remove(context, &state) }
+            return idle
+        }
+        for context in idle { await context.close() }
     }
 
     /// The context of runs that name none; made when it is first asked for, once for all who ask meanwhile.

@@ -20,6 +20,7 @@ enum FlagName: String, CaseIterable {
     case isolation = "isolation-config"
     case grace = "graceful-shutdown-timeout"
     case pollInterval = "jupyter-idle-poll-interval"
+    case contextIdle = "context-idle-timeout"
     case gated = "runtime-init"
     case held, started
     case isolationFolder = "isolation"
@@ -42,6 +43,7 @@ enum FlagName: String, CaseIterable {
         case .isolation: .isolation
         case .grace: .grace
         case .pollInterval: .pollInterval
+        case .contextIdle: .contextIdle
         default: nil
         }
     }
@@ -58,7 +60,7 @@ enum FlagName: String, CaseIterable {
         case .part: "session-starter or session"
         case .report, .state, .variablesTo, .builder, .started, .listener: "the number of a descriptor"
         case .ownGroup, .commandGroup: "the numbers of descriptors: 3,4,5"
-        case .grace, .pollInterval: "a duration: 200ms, 3s"
+        case .grace, .pollInterval, .contextIdle: "a duration: 200ms, 3s"
         case .jupyterHost: "a URL"
         case .accessToken, .jupyterToken: "a token"
         default: "a path"

@@ -1,6 +1,8 @@
 /// A length of time as Go writes it: `200ms`, `1.5s`, `1h30m`. Never negative.
 struct GoDuration: Hashable, Sendable {
     let nanoseconds: Int64
+    /// At least 1 of any time that is not 0.
+    var milliseconds: Int64 { (nanoseconds + 999_999) / 1_000_000 }
 
     private static let units: [(name: String, nanoseconds: Double)] = [
         ("ns", 1), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9),

@@ -69,7 +69,8 @@ struct Options: Hashable, Sendable {
     static let usage =
         "usage: execd [--help] [--version] [--port PORT] [--token-file FILE] [--variables-file FILE] [--access-token TOKEN] [--log-level 0-7] "
         + "[--longest-line BYTES] [--jupyter-host URL] [--jupyter-token TOKEN] [--isolation-config FILE] "
-        + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] [--runtime-init] "
+        + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] "
+        + "[--context-idle-timeout DURATION] [--runtime-init] "
         + "[--lifecycle-startup-status-file FILE] [--report DESCRIPTOR] [--own-group DESCRIPTORS] "
         + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--listener DESCRIPTOR] [--isolation FOLDER] [--program-user USER] "
         + "[--held] [--serve] [--init] "

@@ -5,6 +5,7 @@ enum Setting: String, CaseIterable {
     case accessToken = "EXECD_ACCESS_TOKEN"
     case grace = "EXECD_API_GRACE_SHUTDOWN"
     case pollInterval = "EXECD_JUPYTER_IDLE_POLL_INTERVAL"
+    case contextIdle = "EXECD_CONTEXT_IDLE_TIMEOUT"
     case isolation = "EXECD_ISOLATION_CONFIG"
     case initialises = "EXECD_INIT"
     case gatedStart = "EXECD_RUNTIME_INIT"
@@ -73,7 +74,7 @@ extension Setting {
     private func problem(with value: String) -> SettingProblem? {
         let wanted: String
         switch self {
-        case .grace, .pollInterval:
+        case .grace, .pollInterval, .contextIdle:
             guard GoDuration(value) == nil, !value.isEmpty else { return nil }
             wanted = "a duration: 200ms, 3s"
         case .initialises, .gatedStart:

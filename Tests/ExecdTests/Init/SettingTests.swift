@@ -23,7 +23,8 @@ import Testing
 
     @Test(arguments: [
         ("EXECD_API_GRACE_SHUTDOWN", "3"), ("EXECD_API_GRACE_SHUTDOWN", "-1s"), ("EXECD_RUNTIME_INIT", "maybe"),
-        ("EXECD_JUPYTER_IDLE_POLL_INTERVAL", "soon"), ("EXECD_CLONE3_COMPAT", "2"), ("EXECD_ACCESS_TOKEN", "a b"),
+        ("EXECD_JUPYTER_IDLE_POLL_INTERVAL", "soon"), ("EXECD_CONTEXT_IDLE_TIMEOUT", "30"),
+        ("EXECD_CLONE3_COMPAT", "2"), ("EXECD_ACCESS_TOKEN", "a b"),
         ("EXECD_ACCESS_TOKEN", ""), ("EXECD_INIT", "x"),
     ])
     func `a malformed setting is refused by its name`(name: String, value: String) {
@@ -34,6 +35,7 @@ import Testing
 
     @Test(arguments: [
         ("EXECD_API_GRACE_SHUTDOWN", "3s"), ("EXECD_API_GRACE_SHUTDOWN", ""), ("EXECD_RUNTIME_INIT", "Yes"),
+        ("EXECD_CONTEXT_IDLE_TIMEOUT", "30m"), ("EXECD_CONTEXT_IDLE_TIMEOUT", "0"),
         ("EXECD_CLONE3_COMPAT", "reexec"), ("EXECD_ENVS", "anything"), ("BOOTSTRAP_CMD", "x; y"),
     ])
     func `a setting of the contract is none to complain of`(name: String, value: String) {
@@ -65,6 +67,7 @@ import Testing
         ] as [(String, Int64)])
     func `a duration is read as Go writes it`(text: String, nanoseconds: Int64) {
         #expect(GoDuration(text)?.nanoseconds == nanoseconds)
+        #expect(GoDuration("1ns")?.milliseconds == 1 && GoDuration("2s")?.milliseconds == 2000)
     }
 
     @Test(arguments: ["", "1", "s", "-1s", "1x", "1s ", ".s", "1e3s", "99999999999999h", "1.2.3s", "1sm"])
