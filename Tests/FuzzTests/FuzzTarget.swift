@@ -3,7 +3,8 @@
 enum FuzzTarget: String, CaseIterable {
     case query, response, name, target, policy, rules, chunks, route, label, token, opening, body, reply, fields,
         http1request, http1response, json, create, renew, list, metadata, execd, terminal, link, kernel, websocket,
-        answer, archive, surface, diagnostics, keys, user, engine, trace, packet
+        answer, archive, surface, diagnostics, keys, user, engine, trace, packet,
+        multipart, glob
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -42,6 +43,8 @@ enum FuzzTarget: String, CaseIterable {
         case .engine: EngineFuzz.engine(bytes)
         case .trace: TraceFuzz.context(bytes)
         case .packet: PacketFuzz.packet(bytes)
+        case .multipart: FilesFuzz.multipart(bytes)
+        case .glob: FilesFuzz.glob(bytes)
         }
     }
 }
