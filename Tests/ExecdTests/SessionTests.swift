@@ -83,6 +83,19 @@ extension LiveExecd {
         }
     }
 
+    @Test func `no shell begins elsewhere when its folder is gone`() async throws {
+        let scratch = Scratch()
+        try await LiveExecd.run { execd async throws in
+            mkdir(scratch.path, 0o755)
+            let id = try await execd.session(#"{"cwd":"\#(scratch.path)"}"#)
+            rmdir(scratch.path)
+            let answer = try await execd.ask("POST", "/session/\(id)/run", #"{"command":"touch file"}"#)
+            #expect(answer.status == 400 && answer.code == "INVALID_REQUEST_BODY" && answer.body.contains(scratch.path))
+            #expect(try await execd.output(id, "pwd", #","cwd":"/usr""#) == "/usr")
+            #expect(try await execd.output(id, "cd bin; pwd") == "/usr/bin", "and is where it was told to be")
+        }
+    }
+
     @Test func `output by both streams is whole when the run ends, however much it is`() async throws {
         try await LiveExecd.run { execd async throws in
             let id = try await execd.session()

@@ -59,10 +59,15 @@ struct SessionAPI: Sendable {
                 return (run, record, try session.run(run, record))
             }
         } catch let error as ShellSession.UnavailableError {
-            guard error == .busy else { throw ExecdError.unknown("session", id) }
-            throw ExecdError(
-                .badRequest, "RUNTIME_ERROR",
-                "session \(id) is running a command: wait for its end, or use another session")
+            switch error {
+            case .deleted: throw ExecdError.unknown("session", id)
+            case .busy:
+                throw ExecdError(
+                    .badRequest, "RUNTIME_ERROR",
+                    "session \(id) is running a command: wait for its end, or use another session")
+            case .gone(let folder):
+                throw ExecdError.invalid("the session's folder is gone, name another one in cwd: \(folder)")
+            }
         }
         runner.registry.add(record)
         runner.measure(record, as: .session)

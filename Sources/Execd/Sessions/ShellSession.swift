@@ -11,6 +11,8 @@ import System
 final class ShellSession: Sendable {
     enum UnavailableError: Error, Hashable, Sendable {
         case busy, deleted
+        /// A shell would have to begin in a folder that is gone.
+        case gone(folder: String)
     }
 
     private struct Shell {
@@ -58,6 +60,10 @@ final class ShellSession: Sendable {
         try state.withLock { (state) throws(UnavailableError) in
             guard !state.isDeleted else { throw .deleted }
             guard state.run == nil else { throw .busy }
+            // Elsewhere a command would do to other files what was meant for these.
+            if state.shell == nil, request.cwd == nil, let folder = state.folder, !FileStatus.isFolder(folder) {
+                throw .gone(folder: folder)
+            }
             let variables = environment.fileVariables()
             do throws(SpawnError) {
                 if state.shell == nil { state.shell = try start(in: state.folder, variables) }
