@@ -90,7 +90,8 @@ extension LiveExecd {
             let id = try await execd.session(#"{"cwd":"\#(scratch.path)"}"#)
             rmdir(scratch.path)
             let answer = try await execd.ask("POST", "/session/\(id)/run", #"{"command":"touch file"}"#)
-            #expect(answer.status == 400 && answer.code == "INVALID_REQUEST_BODY" && answer.body.contains(scratch.path))
+            #expect(answer.status == 400 && answer.code == "INVALID_REQUEST_BODY")
+            #expect(answer.body.contains("folder is gone"))
             #expect(try await execd.output(id, "pwd", #","cwd":"/usr""#) == "/usr")
             #expect(try await execd.output(id, "cd bin; pwd") == "/usr/bin", "and is where it was told to be")
         }
