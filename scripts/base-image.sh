@@ -62,10 +62,12 @@ eval "$apt_proxy"
 say "installing ${packages[*]} of $codename"
 # A mount namespace: whatever happens, no mount inside the folder outlives this.
 # dpkg need not wait for the disk after each file: the stamp comes after all are on it.
-# The hook makes /usr merged from the start; without it usrmerge comes, and 50 MB of Perl with it.
+# The first hook makes /usr merged from the start; without it usrmerge comes, and 50 MB of Perl with it. Packages of programs that
+# others may stand in for (Java's) link their manuals, too, and do not install where the folder for them is missing.
 unshare --mount mmdebstrap --quiet --mode=root --variant=apt --format=directory \
     --include="$(IFS=,; echo "${packages[*]}")" \
     --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
+    --essential-hook='mkdir -p "$1/usr/share/man/man1"' \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt=force-unsafe-io \
     --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -89,6 +91,7 @@ chown 1000:1000 workspace
 echo sandbox >etc/hostname
 rm -f etc/machine-id etc/passwd- etc/group- etc/shadow- etc/gshadow- etc/subuid- etc/subgid-
 rm -rf var/lib/apt/lists/* var/cache/* var/log/* usr/share/{man,info,doc,locale,lintian} usr/lib/udev
+mkdir -p usr/share/man/man1
 # A folder without a stamp is taken for unfinished: the stamp goes first and comes last.
 cd /
 rm -f "$stamp"

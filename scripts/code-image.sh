@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the root file system of sallyport/code:latest in the folder that is named: the base image, and a Jupyter server with
-# kernels for Python, bash, TypeScript and JavaScript, from PyPI (deploy/code).
+# kernels for Python, bash, TypeScript, JavaScript and Java, from PyPI (deploy/code).
 #
 #     scripts/code-image.sh <destination-folder>
 #
@@ -36,7 +36,7 @@ fi
 
 # Its files are shared with the image by hard links, which cost no space: nothing writes to either.
 base=$destination.base
-"$here/base-image.sh" "$base" python3-pip
+"$here/base-image.sh" "$base" python3-pip default-jdk-headless
 
 work=$destination.tmp
 tools=$destination.tools
@@ -65,6 +65,8 @@ say "preparing it as an image"
 # Whatever runs the image's Python finds them, and what a sandbox installs goes before them.
 echo "/$library" >"$work/usr/lib/python3/dist-packages/code-interpreter.pth"
 rm -rf "$work/$library/"*/tests "$work/$library/debugpy"*
+# What other Javas are made of.
+rm -rf "$work/usr/lib/jvm/"*/jmods
 mv "$work/$library/bin/deno" "$work/usr/local/bin/deno"
 # Scripts name the Python that pip ran with.
 sed -i '1s|^#!.*python[0-9.]*$|#!/usr/bin/python3|' "$work/$library/bin/"*
@@ -79,6 +81,9 @@ kernel() { # name, language, title, arguments as JSON, how it is interrupted
 kernel python python "Python" '"/usr/bin/python3", "-m", "ipykernel_launcher", "-f", "{connection_file}"' signal
 kernel bash bash "Bash" '"/usr/bin/python3", "-m", "bash_kernel", "-f", "{connection_file}"' signal
 kernel deno typescript "Deno" '"/usr/local/bin/deno", "jupyter", "--kernel", "--conn", "{connection_file}"' message
+# What its launcher does, without a second Java in memory.
+kernel java java "Java" '"/usr/bin/java", "--add-opens", "jdk.jshell/jdk.jshell=ALL-UNNAMED", "-jar", "'\
+"/$library/share/jupyter/kernels/java/jjava.jar"'", "{connection_file}"' message
 
 for place in opt/opensandbox opt/code-interpreter; do
     install -D -m 0755 "$code/code-interpreter.sh" "$work/$place/code-interpreter.sh"

@@ -1,4 +1,4 @@
-"""The official code interpreter against sallyport/code:latest, whose entrypoint starts a Jupyter server with four kernels
+"""The official code interpreter against sallyport/code:latest, whose entrypoint starts a Jupyter server with five kernels
 (docs/images.md#the-code-image): what holds on the base image holds here."""
 
 import subprocess
@@ -40,7 +40,7 @@ def interpreter(server):
 
 @pytest.mark.parametrize("language, code, result", [
     ("python", "import sys; sys.version_info.major", "3"), ("typescript", "const n: number = 41; n + 1", "42"),
-    ("javascript", "[1, 2].map(n => n * 21)[1]", "42")])
+    ("javascript", "[1, 2].map(n => n * 21)[1]", "42"), ("java", "int x = 41; x + 1", "42")])
 def test_a_language_of_the_image_has_a_kernel(interpreter, language, code, result):
     made = interpreter.codes.create_context(language)
     done = interpreter.codes.run(code, context=made)

@@ -9,6 +9,7 @@ set -eu
 version() {
     case $1 in
         PYTHON) python3 -c 'import platform; print(platform.python_version())' ;;
+        JAVA) sed -n 's/^JAVA_VERSION="\(.*\)"$/\1/p' /usr/lib/jvm/default-java/release ;;
         *) echo none ;;
     esac
 }

@@ -22,7 +22,8 @@ package struct Uninstallation: Sendable {
 
     /// Whether a server may have left sandboxes. Its database may be lost: the runtime knows them all the same.
     private var hasRun: Bool {
-        [settings.database, settings.ownerFile, settings.sandboxesFolder].contains { access($0, F_OK) == 0 }
+        let traces: [String] = [settings.database, settings.ownerFile, settings.sandboxesFolder]
+        return traces.contains { path in access(path, F_OK) == 0 }
     }
 
     /// Whether this machine guards the sandboxes, and not a container beside each.
