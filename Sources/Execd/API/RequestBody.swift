@@ -15,6 +15,12 @@ enum RequestBody {
         do { value = try JSONValue(Array(body)) } catch {
             throw RequestBodyError("the body is not valid JSON: \(error)")
         }
+        return try decode(type, from: value)
+    }
+
+    static func decode<Value: Decodable>(
+        _ type: Value.Type, from value: JSONValue
+    ) throws(RequestBodyError) -> Value {
         do throws(JSONMismatch) { return try value.decode(type, unknown: .refusedWhereMisspelt) } catch {
             let place = error.path.isEmpty ? "the body" : error.path.joined(separator: ".")
             throw RequestBodyError("\(place) \(error.reason)")

@@ -23,7 +23,7 @@ struct LifecycleHooks: Decodable, Hashable, Sendable {
     /// Seconds that a hook may take which names no limit.
     static let usualSeconds = 60
     private static let maxPeriodic = 64
-    private static let file = ".execd/lifecycle.json"
+    private static let files = [".execd/lifecycle.json", ".execd/lifecycle.toml"]
 
     /// Those of the environment: the text itself, or a file that is named or stands in its usual place; nil for none.
     static func configured(_ environment: [ExactName: String]) throws(RequestBodyError) -> LifecycleHooks? {
@@ -34,12 +34,27 @@ struct LifecycleHooks: Decodable, Hashable, Sendable {
             guard let bytes = try? File.read(path, limit: 1 << 20) else {
                 throw RequestBodyError("\(Setting.hooksFile.rawValue): \(path) cannot be read")
             }
-            return try named(path) { () throws(RequestBodyError) in try decode(bytes) }
+            return try named(path) { () throws(RequestBodyError) in try decode(file: bytes) }
         }
-        guard let home = environment["HOME"], let bytes = try? File.read("\(home)/\(file)", limit: 1 << 20) else {
-            return nil
+        guard let home = environment["HOME"] else { return nil }
+        for file in files {
+            guard let bytes = try? File.read("\(home)/\(file)", limit: 1 << 20) else { continue }
+            return try named("\(home)/\(file)") { () throws(RequestBodyError) in try decode(file: bytes) }
         }
-        return try named("\(home)/\(file)") { () throws(RequestBodyError) in try decode(bytes) }
+        return nil
+    }
+
+    /// A file's content: JSON where it begins as an object does, and TOML of the same names else.
+    static func decode(file bytes: [UInt8]) throws(RequestBodyError) -> LifecycleHooks {
+        let first = bytes.first { ![0x20, 0x09, 0x0a, 0x0d].contains($0) }
+        guard first != UInt8(ascii: "{") else { return try decode(bytes) }
+        let text: SettingsText
+        do throws(SettingsText.Problem) { text = try SettingsText(bytes, many: ["periodic"]) } catch {
+            throw RequestBodyError(error.description)
+        }
+        let hooks = try RequestBody.decode(LifecycleHooks.self, from: text.json)
+        try hooks.validate()
+        return hooks
     }
 
     static func decode(_ bytes: [UInt8]) throws(RequestBodyError) -> LifecycleHooks {

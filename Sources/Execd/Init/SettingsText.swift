@@ -1,5 +1,5 @@
-/// A file of settings in the part of TOML 1.0 that execd's need: tables of one name, and under bare keys texts of one line, whole decimal
-/// numbers, booleans and arrays of these. Anything else is refused, never passed over. A value without I/O.
+/// A file of settings in the part of TOML 1.0 that execd's need: tables of one name, some of which may stand more than once, and under bare
+/// keys texts of one line, whole decimal numbers, booleans and arrays of these. Anything else is refused, never passed over. A value without I/O.
 struct SettingsText: Hashable, Sendable {
     enum Value: Hashable, Sendable {
         case text(String)
@@ -18,28 +18,48 @@ struct SettingsText: Hashable, Sendable {
 
     /// By the names of tables; what stands before the first is in the table without a name.
     private(set) var tables: [String: [String: Value]] = ["": [:]]
+    /// Those that may stand more than once, `[[name]]`, in their order.
+    private(set) var repeated: [String: [[String: Value]]] = [:]
 
     private static let maxBytes = 1 << 20
 
-    init(_ bytes: [UInt8]) throws(Problem) {
+    /// - Parameter many: the names of tables that may stand more than once.
+    init(_ bytes: [UInt8], many: Set<String> = []) throws(Problem) {
         guard bytes.count <= Self.maxBytes, String(validating: bytes, as: UTF8.self) != nil else {
             throw Problem(line: 1, reason: "this is no UTF-8 of \(Self.maxBytes) bytes at most")
         }
         var reader = Reader(bytes: bytes)
         var table = ""
+        // Of a table that may stand more than once.
+        var place: Int?
         while try reader.goToNextEntry() {
             if reader.take("[") {
+                let isRepeated = reader.take("[")
                 table = try reader.key()
-                guard reader.take("]") else { throw reader.problem("a table is [name]") }
+                guard reader.take("]"), !isRepeated || reader.take("]"), many.contains(table) == isRepeated else {
+                    throw reader.problem(many.contains(table) ? "this table is [[\(table)]]" : "a table is [name]")
+                }
                 guard tables[table] == nil else { throw reader.problem("[\(table)] stands here twice") }
-                tables[table] = [:]
+                if isRepeated {
+                    place = repeated[table]?.count ?? 0
+                    repeated[table, default: []].append([:])
+                } else {
+                    place = nil
+                    tables[table] = [:]
+                }
             } else {
                 let key = try reader.key()
                 reader.skipBlanks()
                 guard reader.take("=") else { throw reader.problem("= is missing behind \(key)") }
                 reader.skipBlanks()
                 let value = try reader.value()
-                guard tables[table]?.updateValue(value, forKey: key) == nil else {
+                let earlier: Value? =
+                    if let place {
+                        repeated[table]?[place].updateValue(value, forKey: key)
+                    } else {
+                        tables[table]?.updateValue(value, forKey: key)
+                    }
+                guard earlier == nil else {
                     throw reader.problem("\(key) stands here twice")
                 }
             }

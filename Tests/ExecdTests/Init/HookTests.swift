@@ -3,6 +3,10 @@ import Testing
 
 @testable import Execd
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 @Suite struct ScheduleTests {
     // Thursday, 2026-01-01 00:00:00 UTC.
     private let start: Int64 = 1_767_225_600
@@ -37,6 +41,60 @@ import Testing
         #expect(hooks.periodic == [.init(name: "n", schedule: "@hourly", command: ["c"])])
         let none = try LifecycleHooks.configured([:])
         #expect(none == nil)
+    }
+
+    private static let file = """
+        # as a person writes it
+        [preStart]
+        command = ["sh", "-c", 'echo "begun"']
+        timeoutSeconds = 5
+
+        [[periodic]]
+        name = "one"
+        schedule = "@hourly"
+        command = ["c"]
+        [[periodic]]
+        name = "two"
+        schedule = "*/5 * * * *"
+        command = [
+          "d", # with a comment
+        ]
+        timeoutSeconds = 30
+        """
+
+    @Test func `a file has them as TOML or as JSON`() throws {
+        let hooks = try LifecycleHooks.decode(file: Array(Self.file.utf8))
+        #expect(hooks.preStart == .init(command: ["sh", "-c", "echo \"begun\""], timeoutSeconds: 5))
+        #expect(
+            hooks.periodic == [
+                .init(name: "one", schedule: "@hourly", command: ["c"]),
+                .init(name: "two", schedule: "*/5 * * * *", command: ["d"], timeoutSeconds: 30),
+            ])
+        let json = try LifecycleHooks.decode(file: Array(" \n{\"preStart\":{\"command\":[\"a\"]}}".utf8))
+        #expect(json.preStart == .init(command: ["a"]))
+        let nothing = try LifecycleHooks.decode(file: Array("# nothing yet\n".utf8))
+        #expect(nothing.preStart == nil && nothing.periodic == nil)
+    }
+
+    @Test func `the file of a home is found under either name`() throws {
+        let scratch = Scratch()
+        mkdir(scratch.path, 0o755)
+        mkdir("\(scratch.path)/.execd", 0o755)
+        defer { try? FolderChanges.removeTree(scratch.path) }
+        try scratch.file(".execd/lifecycle.toml", Self.file)
+        let environment = [ExactName("HOME"): scratch.path]
+        #expect(try LifecycleHooks.configured(environment)?.periodic?.count == 2)
+        try scratch.file(".execd/lifecycle.json", #"{"periodic":[]}"#)
+        #expect(try LifecycleHooks.configured(environment)?.periodic == [])
+    }
+
+    @Test(arguments: [
+        "[periodic]\nname = 'n'", "[[preStart]]\ncommand = ['a']", "[preStart]\ncommand = 'a'", "[preStart]",
+        "[preStart]\ncommand = ['a']\ntimeoutSeconds = 0", "[preStartt]\ncommand = ['a']", "[[periodic]]\nname = 'n'",
+        "[[periodic]\n", "[preStart]\ncommand = ['a']\n[preStart]\ncommand = ['b']", "preStart = { command = ['a'] }",
+    ])
+    func `a malformed file is refused`(text: String) {
+        #expect(throws: RequestBodyError.self) { try LifecycleHooks.decode(file: Array(text.utf8)) }
     }
 
     @Test(arguments: [

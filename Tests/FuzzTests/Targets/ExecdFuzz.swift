@@ -77,6 +77,7 @@ enum ExecdFuzz {
         if let duration = GoDuration(text) { promise(duration.nanoseconds >= 0, "a time below zero") }
         if let told = try? InitRequest.decode(body) { promise(told.generation > 0, "a generation that is none") }
         _ = try? LifecycleHooks.decode(body)
+        _ = try? LifecycleHooks.decode(file: body)
         _ = try? Options.parse(text.split(separator: " ").map(String.init))
         _ = LoggedTarget.masked(text)
         _ = AccessRule(hash: text)
