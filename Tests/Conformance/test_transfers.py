@@ -1,12 +1,15 @@
 """Files at size: what goes up and down through execd costs it no memory, whatever its length (docs/execd.md#files)."""
 
+import io
 import json
 import os
 import pathlib
 import re
 import socket
 import subprocess
+import tarfile
 
+import httpx
 import pytest
 from support.server import EXECD, free_port
 from support.waiting import answers, eventually
@@ -17,14 +20,17 @@ MOST, MUCH = 48 * MIB, 384 * MIB
 
 
 class Execd:
-    def __init__(self):
+    def __init__(self, *before):
         self.port = free_port()
-        self.process = subprocess.Popen([EXECD, "--serve", "--port", str(self.port)], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*before, EXECD, "--serve", "--port", str(self.port)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         eventually(lambda: answers(lambda: self.connect().close() is None), what="the API")
 
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def post(self, path, **more):
+        return httpx.post(f"http://127.0.0.1:{self.port}{path}", timeout=30, **more)
 
     def most(self):
         """The most that it ever had in memory, in bytes."""
@@ -122,3 +128,71 @@ def test_a_client_that_reads_late_gets_every_byte(execd, tmp_path):
     while part := client.recv(30_000):
         got += part
     assert got == content
+
+
+@pytest.fixture
+def full(tmp_path):
+    """execd with a disk of 1 MiB, nearly full, and the disk as it is seen from here."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    execd = Execd("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"', disk)
+    seen = pathlib.Path(f"/proc/{execd.process.pid}/root{disk}")
+    (seen / "kept").write_bytes(b"kept")
+    (seen / "filling").write_bytes(bytes(900 << 10))
+    yield execd, disk, seen
+    execd.process.kill()
+    execd.process.wait()
+
+
+def test_what_does_not_fit_on_a_disk_changes_nothing_there(full, tmp_path):
+    execd, disk, seen = full
+    content, archive, source = bytes(MIB), io.BytesIO(), tmp_path / "source"
+    source.write_bytes(content)
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in ["first", "kept"]:
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+        tar.add(source, "large")
+
+    def upload():
+        metadata = json.dumps({"path": str(disk / "kept")})
+        return execd.post("/files/upload", files=[("metadata", ("m", metadata)), ("file", ("f", content))])
+
+    there = sorted(os.listdir(seen))
+    for what in [
+            upload, lambda: execd.post("/directories/archive", params={"path": disk}, content=archive.getvalue()),
+            lambda: execd.post("/directories/archive", params={"path": disk / "new/folder"}, content=archive.getvalue()),
+            lambda: execd.post("/files/replace", json={str(disk / "kept"): {"old": "kept", "new": "x" * MIB}}),
+            lambda: execd.post("/files/mv", json=[{"src": str(source), "dest": str(disk / "kept")}])]:
+        answer = what()
+        assert answer.status_code >= 400 and set(answer.json()) == {"code", "message"}, answer.text
+        assert sorted(os.listdir(seen)) == there and (seen / "kept").read_bytes() == b"kept"
+    assert source.read_bytes() == content
+    (seen / "filling").unlink()
+    (seen / "kept").write_bytes(bytes(10))
+    content = bytes(MIB // 2)
+    assert upload().status_code == 200 and (seen / "kept").stat().st_size == MIB // 2
+
+
+def test_a_client_that_does_not_read_costs_no_memory_and_holds_up_nobody(execd):
+    def served():
+        return '"text":"5"' in execd.post("/command", json={"command": "echo $((2 + 3))"}).text
+
+    with execd.connect() as client:
+        body = json.dumps({"command": "echo $$; exec yes"})
+        client.sendall(f"POST /command HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        head = b""
+        while not (found := re.search(rb'"text":"(\d+)\\?n?"', head)):
+            head += client.recv(4096)
+        command = pathlib.Path(f"/proc/{int(found[1])}")
+
+        def written():
+            return int(re.search(r"wchar: (\d+)", (command / "io").read_text())[1])
+
+        def stands():
+            before = written()
+            return served() and written() == before
+
+        eventually(stands, what="a command that waits for its client")
+        assert execd.most() < MOST
+    eventually(lambda: not command.exists(), what="the end of a command whose client has gone")
+    assert served()
