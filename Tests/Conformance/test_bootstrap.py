@@ -116,6 +116,17 @@ def test_as_bootstrap_sh_it_chooses_the_program_as_the_reference_does(start, arg
         pathlib.Path("/tmp/.env-of-test").unlink(missing_ok=True)
 
 
+def test_what_nobody_waits_for_leaves_no_zombie(start):
+    sandbox = start("sleep", "1000").up()
+    orphan = sandbox.run("(sleep 1000 >/dev/null & echo $!)")
+    parent = f"sed -n 's/^PPid:[^0-9]*//p' /proc/{orphan}/status"
+    eventually(lambda: sandbox.run(parent) == "1", what="init as the parent of an orphan")
+    sandbox.run(f"kill {orphan}; n=0; while [ $n -lt 200 ]; do (true &); n=$((n + 1)); done")
+    states = "cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | cut -c1 | sort -u | tr -d '\\n'"
+    eventually(lambda: "Z" not in sandbox.run(states), what="an end of all zombies")
+    assert "R" in sandbox.run(states) and sandbox.run(f"ls -d /proc/{orphan}") == ""
+
+
 def test_a_script_is_sourced_and_its_exports_reach_the_program_and_commands(start, tmp_path):
     script = tmp_path / "before.sh"
     script.write_text("export CHOSEN='two\nlines'\nPATH=/chosen:$PATH\nlocal_only=1\n")
