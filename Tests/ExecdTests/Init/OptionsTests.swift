@@ -43,12 +43,12 @@ import Testing
     @Test func `flags go over variables`() throws {
         let options = try Options.parse([
             "--access-token=a=b", "-jupyter-host", "http://127.0.0.1:1", "--graceful-shutdown-timeout", "1s",
-            "--runtime-init=true", "--log-level=7",
+            "--runtime-init=true", "--log-level=7", "--context-idle-timeout=1h",
         ])
         #expect(
             options.variables == [
                 "EXECD_ACCESS_TOKEN": "a=b", "JUPYTER_HOST": "http://127.0.0.1:1", "EXECD_API_GRACE_SHUTDOWN": "1s",
-                "EXECD_RUNTIME_INIT": "1",
+                "EXECD_RUNTIME_INIT": "1", "EXECD_CONTEXT_IDLE_TIMEOUT": "1h",
             ])
         #expect(options.logLevel == 7)
         #expect(try Options.parse(["--runtime-init=false"]).variables.isEmpty)
