@@ -154,6 +154,21 @@ import Testing
         }
     }
 
+    @Test func `no kernel begins elsewhere when its folder is gone`() async throws {
+        let scratch = Scratch()
+        mkdir(scratch.path, 0o755)
+        try await LiveExecd.run { execd async throws in
+            let id = try await execd.context("bash", cwd: scratch.path)
+            #expect(try await execd.code("exit", in: id, "bash").error?.ename == "KernelDied")
+            rmdir(scratch.path)
+            let run = try await execd.code("touch file", in: id, "bash")
+            #expect(run.error?.ename == "KernelDied" && run.error?.evalue.hasPrefix(scratch.path) == true)
+            mkdir(scratch.path, 0o755)
+            defer { rmdir(scratch.path) }
+            #expect(try await execd.code("pwd", in: id, "bash").output == "\(scratch.path)\n")
+        }
+    }
+
     @Test func `without a language code is a command`() async throws {
         try await LiveExecd.run { execd async throws in
             #expect(try await execd.code("echo $((1+1)); x=1", nil, nil).output == "2")

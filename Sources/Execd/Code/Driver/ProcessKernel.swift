@@ -121,12 +121,13 @@ final class ProcessKernel: CodeKernel {
     }
 
     private func start(_ channel: ControlChannel) throws(SpawnError) -> RunningProcess {
+        // Elsewhere code would do to other files what was meant for these.
+        if let folder, !FileStatus.isFolder(folder) { throw SpawnError(program: folder, code: ENOENT) }
         let environment = runner.environment.current(with: dialogue.variables)
         var failure: SpawnError?
         for command in dialogue.commands {
             let spec = ProcessSpec(
-                arguments: command, environment: environment,
-                directory: folder.flatMap { FileStatus.isFolder($0) ? $0 : nil },
+                arguments: command, environment: environment, directory: folder,
                 joins: runner.environment.group.descriptors)
             do throws(SpawnError) {
                 let process = try ProcessLoop.shared.start(spec, .control(channel, pauses: true)) {
