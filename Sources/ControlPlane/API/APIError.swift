@@ -19,10 +19,10 @@ struct APIError: Error, Hashable, Sendable {
         self.detail = detail
     }
 
-    /// 422 with all problems. The message lists them as well, since clients show only that.
     /// The provider of tenants cannot be asked (contract).
     static let noTenantProvider = "TENANT_PROVIDER_UNAVAILABLE"
 
+    /// 422 with these problems. The message lists them as well, since clients show only that.
     static func invalid(_ problems: [ValidationProblem]) -> APIError {
         let text = problems.map { "\($0.loc.joined(separator: ".")): \($0.msg)" }.joined(separator: "; ")
         return APIError(.unprocessableEntity, "INVALID_REQUEST", text, detail: problems)

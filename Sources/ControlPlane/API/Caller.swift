@@ -19,7 +19,10 @@ struct Caller: Hashable, Sendable {
 
     init(name: String, key: String? = nil, scope: KeyScope) { (self.name, self.key, self.scope) = (name, key, scope) }
 
-    /// Whether it may know of a sandbox, which may also not be there. One that may only look makes none, and looks at all.
+    /// Whether all sandboxes are there for it. One that may only look makes none, and looks at all.
+    var seesAll: Bool { scope != .operate }
+
+    /// Whether it may know of a sandbox, which may also not be there.
     func owns(_ sandbox: Sandbox?) -> Bool { owns(sandbox?.owner) }
     func owns(_ snapshot: Snapshot?) -> Bool { owns(snapshot?.owner) }
 
@@ -31,7 +34,7 @@ struct Caller: Hashable, Sendable {
             "the key \(name) has the scope \(scope.rawValue); this needs \(least.rawValue)")
     }
 
-    private func owns(_ owner: String?) -> Bool { scope != .operate || (key != nil && owner == key) }
+    private func owns(_ owner: String?) -> Bool { seesAll || (key != nil && owner == key) }
 }
 
 /// A request whose sender is known, and may ask it.

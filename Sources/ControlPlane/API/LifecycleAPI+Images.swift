@@ -9,14 +9,14 @@ extension LifecycleAPI {
         let all = prefix + "/images"
         add(to: &http, .GET, all, .read) { [self] call in
             let images = try await service.images(all: call.caller.scope == .admin)
-            return .json(.ok, ["items": images.map(ImageView.init)])
+            return .json(.ok, ["items": images.map { ImageView($0, tellsUse: call.caller.seesAll) }])
         }
         add(to: &http, .POST, all, .operate) { [self] call in
             let asked = try PullRequest(try await json(call.request))
             guard let image = try await service.pull(asked, owner: call.caller.key) else {
                 return .json(.accepted, ["state": "Pulling"])
             }
-            return .json(.ok, ImageView(image))
+            return .json(.ok, ImageView(image, tellsUse: call.caller.seesAll))
         }
         add(to: &http, .DELETE, all, .admin) { [self] call in
             try check(call.request, parameters: ["uri"])
@@ -27,7 +27,7 @@ extension LifecycleAPI {
             return .empty(.noContent)
         }
         add(to: &http, .POST, all + "/prune", .admin) { [self] _ in
-            .json(.ok, ["items": try await service.pruneImages().map(ImageView.init)])
+            .json(.ok, ["items": try await service.pruneImages().map { ImageView($0) }])
         }
     }
 }
@@ -39,10 +39,11 @@ struct ImageView: Encodable, Sendable {
     var access: String
     var inUse: Bool?
 
-    init(_ image: KeptImage) {
+    /// - Parameter tellsUse: whether to say if it is in use, which tells of others' sandboxes.
+    init(_ image: KeptImage, tellsUse: Bool = true) {
         uri = image.reference
         digest = image.digest.isEmpty ? nil : image.digest
         access = image.access.rawValue
-        inUse = image.isUsed
+        inUse = tellsUse ? image.isUsed : nil
     }
 }

@@ -5,7 +5,8 @@ import NIOHTTP1
 /// `/sandboxes/{id}/networkpolicy`: the policy of a sandbox and what its guard says of it, with the API key, wherever the guard
 /// is (docs/wire.md#policy).
 extension LifecycleAPI {
-    func networkPolicy(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
+    func networkPolicy(_ call: Call) async throws(APIError) -> Reply {
+        let (id, request) = (call.id, call.request)
         let body = try await body(request)
         _ = try service.sandbox(id)
         return try await ofGuard(id, "the policy of sandbox \(id) could not be enforced or stored; nothing was changed")
@@ -14,9 +15,9 @@ extension LifecycleAPI {
             let change = try PolicyRequest(
                 method: request.method.rawValue, body: body, maxRules: .max, presets: limits.presets)
             let status = try await change.perform(on: id, with: service.egress)
-            // An access like one through the proxy (contract).
+            // An access like one through the proxy (contract), but of nobody who may only look.
             let skips = request.headers.first(name: "opensandbox-access-renew")?.lowercased() == "skip"
-            routes.accessed(sandbox: id, renew: !skips)
+            routes.accessed(sandbox: id, renew: !skips && call.caller.scope >= .operate)
             return .encodedJSON(.ok, status.encodedJSON())
         }
     }

@@ -12,8 +12,12 @@ extension LifecycleAPI {
             try await pools().create(pool, inUse: service.sandboxes(ofPool: pool.name))
             return .json(.created, PoolView(try pools().buffer(pool.name)))
         }
-        add(to: &http, .GET, all, .read) { [self] _ in .json(.ok, ["items": try pools().all.map(PoolView.init)]) }
-        add(to: &http, .GET, one, .read) { [self] in .json(.ok, PoolView(try pools().buffer($0["name"]))) }
+        add(to: &http, .GET, all, .read) { [self] call in
+            .json(.ok, ["items": try pools().all.map { view(of: $0, for: call.caller) }])
+        }
+        add(to: &http, .GET, one, .read) { [self] call in
+            .json(.ok, view(of: try pools().buffer(call["name"]), for: call.caller))
+        }
         add(to: &http, .PUT, one, .admin) { [self] call in
             let capacity = try PoolRequest.update(try await json(call.request))
             return .json(.ok, PoolView(try await pools().resize(call["name"], capacity)))
@@ -22,6 +26,11 @@ extension LifecycleAPI {
             try await pools().delete(call["name"])
             return .empty(.noContent)
         }
+    }
+
+    /// Of those in use it counts those that the caller may know of.
+    private func view(of buffer: PoolBuffer, for caller: Caller) -> PoolView {
+        PoolView(buffer, hidden: buffer.allocated.count(where: { !caller.owns(service.catalog[$0]) }))
     }
 
     private func pools() throws(APIError) -> WarmPools {
@@ -44,12 +53,13 @@ struct PoolView: Encodable, Sendable {
     var status: Status
     var createdAt: String
 
-    init(_ buffer: PoolBuffer) {
+    /// - Parameter hidden: how many of those in use are not counted.
+    init(_ buffer: PoolBuffer, hidden: Int = 0) {
         name = buffer.pool.name
         capacitySpec = buffer.pool.capacity
         status = Status(
-            total: buffer.total, allocated: buffer.allocated.count, available: buffer.available.count,
-            revision: buffer.pool.template.revision)
+            total: buffer.total - hidden, allocated: buffer.allocated.count - hidden,
+            available: buffer.available.count, revision: buffer.pool.template.revision)
         createdAt = "\(buffer.pool.createdAt)"
     }
 }

@@ -39,7 +39,7 @@ extension LifecycleAPI {
         on(.PATCH, one + "/metadata") { [self] in try await patchMetadata($0.id, $0.request) }
         for method in [HTTPMethod.GET, .PUT, .PATCH, .DELETE] {
             on(method, one + "/networkpolicy", method == .GET ? .read : .operate) { [self] in
-                try await networkPolicy($0.id, $0.request)
+                try await networkPolicy($0)
             }
         }
         let policy = one + "/networkpolicy"

@@ -14,17 +14,26 @@ struct ValidationProblem: Encodable, Hashable, Sendable {
     }
 }
 
-/// Collects all problems of a request, so that the client is told all at once.
+/// Collects the problems of a request, so that the client is told of them at once.
 final class Problems {
-    private(set) var all: [ValidationProblem] = []
+    /// More are counted, but not told: a list of millions of wrong items would make an answer of hundreds of megabytes.
+    static let most = 100
+
+    private var all: [ValidationProblem] = []
+    private var omitted = 0
 
     func add(_ type: String = "value_error", at location: [String], _ message: String) {
+        guard all.count < Self.most else { return omitted += 1 }
         all.append(ValidationProblem(type: type, location: location, message: message))
     }
 
-    /// - Throws: `APIError` 422 with everything found so far.
+    /// - Throws: `APIError` 422 with what was found so far.
     func check() throws(APIError) {
-        if !all.isEmpty { throw .invalid(all) }
+        guard !all.isEmpty else { return }
+        guard omitted > 0 else { throw .invalid(all) }
+        let rest = ValidationProblem(
+            type: "too_many_errors", location: ["body"], message: "\(omitted) more problems are not listed")
+        throw .invalid(all + [rest])
     }
 }
 
@@ -126,7 +135,9 @@ struct Fields {
             switch member.value {
             case .string(let text): texts[key] = .some(text)
             case .null: texts[key] = .some(nil)
-            default: problems.add("string_type", at: location + [name, member.name], "Input should be a valid string")
+            default:
+                let place = location + [name, String(member.name.prefix(64))]
+                problems.add("string_type", at: place, "Input should be a valid string")
             }
         }
         return texts

@@ -27,7 +27,8 @@ struct VolumeRequest: Sendable {
             fields.problem("volumes", "Input should be a valid list", type: "list_type")
             return []
         }
-        return items.enumerated().compactMap { place, item in
+        // One more than there may be, by which `checked` sees that there are too many.
+        return items.prefix(SandboxVolume.maxCount + 1).enumerated().compactMap { place, item in
             VolumeRequest(item, at: fields.location + ["volumes", String(place)], fields.problems)
         }
     }

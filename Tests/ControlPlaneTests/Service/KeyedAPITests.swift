@@ -56,6 +56,24 @@ import Testing
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)", key: texts[.admin]!).status == 204)
     }
 
+    @Test func `a key is told of its own sandboxes of a pool, and of nobody else's`() async throws {
+        let (house, texts, other) = try house()
+        try await house.pools.create(
+            Pool(
+                name: "p", template: PoolTemplate(image: "known"),
+                capacity: PoolCapacity(bufferMin: 0, bufferMax: 0, poolMin: 0, poolMax: 9), createdAt: .now()))
+        let body = #"{"extensions":{"poolRef":"p"}}"#
+        #expect(await house.send(.POST, "/v1/sandboxes", body, key: texts[.operate]!).status == 202)
+        for (key, count) in [(texts[.operate]!, 1), (other, 0), (texts[.read]!, 1), (House.apiKey, 1)] {
+            let pool = await house.send(.GET, "/v1/pools/p", key: key)
+            for name in ["total", "allocated"] {
+                #expect(pool.json?["status"]?[name] == .integer(count), "\(name): \(pool.text)")
+            }
+            let listed = await house.send(.GET, "/v1/pools", key: key)
+            #expect(listed.json?["items"] == pool.json.map { JSONValue.array([$0]) })
+        }
+    }
+
     @Test func `a runtime is told whose sandbox it makes, since named volumes have owners, too`() async throws {
         let (house, texts, other) = try house()
         let ids = [try await create(house, texts[.operate]!), try await create(house, other)]

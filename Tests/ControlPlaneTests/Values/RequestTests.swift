@@ -47,6 +47,18 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         #expect(throws: APIError.self) { try MetadataPatch(patch) }
     }
 
+    @Test func `no answer grows with the number of mistakes in a request`() throws {
+        let numbers = Array(repeating: "1", count: 10_000).joined(separator: ",")
+        let refused = try refusal(#""entrypoint":["a",\#(numbers)]"#)
+        #expect(refused.status == .unprocessableEntity && refused.detail?.count == Problems.most + 1)
+        #expect(refused.detail?.last?.msg == "9900 more problems are not listed")
+        let volumes = Array(repeating: "{}", count: 10_000).joined(separator: ",")
+        #expect(try refusal(#""volumes":[\#(volumes)]"#).detail!.count <= Problems.most + 1)
+        let name = String(repeating: "a", count: 100_000)
+        #expect(try refusal(#""env":{"\#(name)":1}"#).message.utf8.count < 1000)
+        #expect(try refusal(#""image":{"uri":"\#(name)"}"#).detail?.map(\.type) == ["string_too_long"])
+    }
+
     @Test func `a null timeout stays until it is deleted, null values of env are variables to do without`() throws {
         let request = try request(
             #""timeout":null,"env":{"A":"1","B":null},"metadata":{"team/name":"x"},"networkPolicy":{}"#)
