@@ -73,6 +73,8 @@ def test_the_life_of_a_sandbox(osb, box, server):
     assert box in listed
     assert osb("sandbox", "health", box)
     assert "127.0.0.1" in json.dumps(osb.json("sandbox", "endpoint", box, "-p", "8000"))
+    proxied = osb.json("--use-server-proxy", "sandbox", "endpoint", box, "-p", "8000")["endpoint"]
+    assert proxied == f"127.0.0.1:{server.port}/v1/sandboxes/{box}/proxy/8000"
     assert osb.json("sandbox", "metrics", box)
     osb("sandbox", "renew", box, "-t", "30m")
     osb("sandbox", "pause", box)
@@ -87,6 +89,7 @@ def test_commands(osb, box):
     assert osb("command", "run", box, "-o", "raw", "--", "sh", "-c", "echo one; echo two") == "one\ntwo\n"
     assert osb("command", "run", box, "--argv", "-o", "raw", "--", "echo", "$HOME") == "$HOME\n"
     assert osb("command", "run", box, "-w", "/usr", "-o", "raw", "--", "pwd") == "/usr\n"
+    assert osb("--use-server-proxy", "command", "run", box, "-o", "raw", "--", "echo", "here") == "here\n"
     osb("command", "run", box, "--", "sh", "-c", "exit 3", fails=True)
     osb("command", "run", box, "-t", "1s", "--", "sleep", "30", fails=True)
     started = osb.json("command", "run", box, "-d", "--", "sh", "-c", "echo from behind; sleep 1000")
@@ -112,9 +115,11 @@ def test_files(osb, box, tmp_path):
     assert osb("file", "cat", box, "/tmp/note").rstrip("\n") == "hello"
     local, back = tmp_path / "local", tmp_path / "back"
     local.write_bytes(bytes(range(256)) * 100)
-    osb("file", "upload", box, str(local), "/tmp/up/binary")
-    osb("file", "download", box, "/tmp/up/binary", str(back))
-    assert back.read_bytes() == local.read_bytes()
+    for way in ([], ["--use-server-proxy"]):
+        osb(*way, "file", "upload", box, str(local), f"/tmp/up{len(way)}/binary")
+        osb(*way, "file", "download", box, f"/tmp/up{len(way)}/binary", str(back))
+        assert back.read_bytes() == local.read_bytes()
+        back.unlink()
     assert "/tmp/note" in json.dumps(osb.json("file", "info", box, "/tmp/note"))
     osb("file", "chmod", box, "/tmp/note", "--mode", "0600")
     osb("file", "replace", box, "/tmp/note", "--old", "hello", "--new", "bye")
@@ -130,7 +135,7 @@ def test_files(osb, box, tmp_path):
 def test_the_policy(osb, box):
     assert "one.example" in json.dumps(osb.json("egress", "get", box)) and "*:25" in json.dumps(osb.json("egress", "get", box))
     osb("egress", "patch", box, "--rule", "allow=two.example")
-    assert "two.example" in json.dumps(osb.json("egress", "get", box))
+    assert "two.example" in json.dumps(osb.json("--use-server-proxy", "egress", "get", box))
     for target in ("three.example:443/tcp", "[2001:db8::7]:8000-8100", "icmp://198.51.100.7", "preset:pypi", "*:2525"):
         osb("egress", "patch", box, "--rule", f"allow={target}")
         assert target in json.dumps(osb.json("egress", "get", box)), target
@@ -143,6 +148,12 @@ def test_diagnostics(osb, box):
     for kind in ("logs", "events", "inspect", "summary"):
         text = osb("devops", kind, box)
         assert kind == "logs" or box in text or "Running" in text
+
+
+@pytest.mark.parametrize("words", [
+    ["list"], ["get", "x"], ["delete", "x"], ["create", "-i", IMAGE, "-p", "s3://bucket/built"]], ids=lambda words: words[0])
+def test_that_there_are_no_templates_is_told(osb, words):
+    assert "[FSB::API_NOT_SUPPORTED] templates are not supported" in osb("template", *words, fails=True)
 
 
 def test_a_wrong_key_is_told(osb, box):

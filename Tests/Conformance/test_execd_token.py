@@ -83,20 +83,21 @@ def test_the_command_line_sends_it_back(sandbox, server, tmp_path, proxied):
     assert (done.returncode, done.stdout) == (0, "in\n"), done.stderr
 
 
-@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
-def test_the_mcp_server_sends_it_back(server, proxied):
+def test_the_mcp_server_sends_it_back_through_the_server_proxy(server):
+    """The direct way is test_mcp.py's. The program has a flag for this one, and reads no variable."""
     async def tour(_, call):
         made = json.loads(await call("sandbox_create", image=IMAGE))
         box = made.get("sandbox_id") or made["id"]
         server.seen.add(box)
         try:
+            assert f"/sandboxes/{box}/proxy/8000" in await call("sandbox_get_endpoint", sandbox_id=box, port=8000)
             assert "hello" in await call("command_run", sandbox_id=box, command="echo hello")
             await call("file_write", sandbox_id=box, path="/tmp/note", content="text")
             assert "text" in await call("file_read", sandbox_id=box, path="/tmp/note")
         finally:
             await call("sandbox_kill", sandbox_id=box)
 
-    with_mcp(server, tour, OPEN_SANDBOX_USE_SERVER_PROXY=str(proxied).lower())
+    with_mcp(server, tour, "--use-server-proxy")
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])

@@ -67,7 +67,8 @@ def test_capabilities_tell_what_works(isolating):
     assert found.hardening.cap_drop.state == "active" and found.hardening.init_mode == "pid1"
 
 
-def test_a_session_is_a_shell_that_keeps_its_state(session):
+def test_a_session_is_a_shell_that_keeps_its_state(session, isolating):
+    assert isolating.isolation.run_once("echo once", workspace="/workspace").logs.stdout[0].text == "once"
     one = session()
     assert run(one, "cd /usr; export A=1; b=2; f() { echo k; }; pwd") == "/usr"
     assert run(one, "echo $A $b $(f) $(pwd)") == "1 2 k /usr"

@@ -98,6 +98,7 @@ def test_a_sandbox_is_connected_to_by_its_id(create, server):
     sandbox = create()
     again = SandboxSync.connect(sandbox.id, connection_config=server.connection())
     try:
+        again.check_ready(timedelta(seconds=20), timedelta(milliseconds=20))
         assert say(again, "echo hello") == "hello"
         assert again.is_healthy()
     finally:
@@ -151,7 +152,7 @@ def test_a_sandbox_whose_entrypoint_fails_is_failed_and_can_be_deleted(create, s
     assert info.status.message == "the entrypoint ended with exit code 3"
     assert info.status.message in sandbox.get_diagnostic_events("runtime").content
     assert "the end" in sandbox.get_diagnostic_logs("container").content
-    sandbox.kill()
+    sandbox.destroy()
     assert sandbox.id not in server.ids()
 
 

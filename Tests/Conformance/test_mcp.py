@@ -10,14 +10,14 @@ from support.server import IMAGE
 PROGRAM = str(pathlib.Path(sys.executable).with_name("opensandbox-mcp"))
 
 
-def run(server, body, **environment):
+def run(server, body, *flags):
     """Runs `body` with a connected client; `body` gets a function that calls a tool."""
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
     async def connected():
         program = StdioServerParameters(
-            command=PROGRAM, args=["--transport", "stdio"], env={**server.environment(), **environment})
+            command=PROGRAM, args=["--transport", "stdio", *flags], env=server.environment())
         async with stdio_client(program) as (reading, writing), ClientSession(reading, writing) as session:
             await session.initialize()
 

@@ -13,6 +13,7 @@ from opensandbox import Sandbox, SandboxManager, SandboxManagerSync, SandboxSync
 from opensandbox.config import ConnectionConfig
 from opensandbox.exceptions import SandboxApiException, SandboxRateLimitException
 from opensandbox.models.sandboxes import NetworkRule, SandboxFilter
+from opensandbox.models.templates import CreateTemplateRequest, TemplateFilter
 from support.server import BINARY, IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually
 
@@ -76,6 +77,21 @@ def test_the_whole_life_of_a_sandbox_asynchronously(server, use_server_proxy):
         await manager.close()
 
     asyncio.run(live())
+
+
+def test_that_there_are_no_templates_is_told_with_the_code_that_clients_know(server):
+    with server.manager() as manager:
+        asked = [
+            (501, lambda: manager.list_templates(TemplateFilter())), (501, lambda: manager.get_template("x")),
+            (501, lambda: manager.create_template(CreateTemplateRequest(image=IMAGE, publish="s3://bucket/built"))),
+            (501, lambda: manager.delete_template("x")),
+            (400, lambda: SandboxSync.create_from_template(
+                "x", timeout=timedelta(minutes=5), connection_config=server.connection())),
+        ]
+        for status, ask in asked:
+            with pytest.raises(SandboxApiException) as refused:
+                ask()
+            assert (refused.value.status_code, refused.value.error.code) == (status, "FSB::API_NOT_SUPPORTED")
 
 
 def key(server, *words):
