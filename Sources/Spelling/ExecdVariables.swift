@@ -1,6 +1,9 @@
 /// Variables that execd itself reads at its start. A sandbox that was made ahead of its use has them from its pool, and is too old for
 /// those of a request.
 package enum ExecdVariables {
+    /// The sandbox's id, by which programs know where they are. Only who makes the sandbox says it.
+    package static let identity: ExactName = "OPENSANDBOX_ID"
+
     /// Those that name what execd runs before the sandbox's program.
     package static let ofHooks: Set<ExactName> = [
         "EXECD_BOOTSTRAP_PRE_SCRIPT", "EXECD_LIFECYCLE_CONFIG", "OPENSANDBOX_LIFECYCLE",

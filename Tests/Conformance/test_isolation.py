@@ -279,10 +279,11 @@ def test_a_sandbox_may_write_what_it_is_told_of_names_and_gains_nothing(create, 
 
 
 def test_the_entrypoint_and_its_environment_are_those_asked_for(create):
-    sandbox = create(entrypoint=["sh", "-c", "echo $GREETING > /tmp/started; exec sleep 1000"],
-                     env={"GREETING": "hello there"})
-    assert say(sandbox, "for i in $(seq 100); do [ -s /tmp/started ] && break; sleep 0.05; done; cat /tmp/started") == "hello there"
-    assert say(sandbox, "echo $GREETING") == "hello there"
+    sandbox = create(entrypoint=["sh", "-c", "echo $GREETING $OPENSANDBOX_ID > /tmp/started; exec sleep 1000"],
+                     env={"GREETING": "hello there", "OPENSANDBOX_ID": "another's"})
+    told = f"hello there {sandbox.id}"
+    assert say(sandbox, "for i in $(seq 100); do [ -s /tmp/started ] && break; sleep 0.05; done; cat /tmp/started") == told
+    assert say(sandbox, "echo $GREETING $OPENSANDBOX_ID") == told
     assert say(sandbox, "cat /proc/$(pgrep -x sleep)/cmdline | tr '\\0' ' '") == "sleep 1000 "
 
 

@@ -172,4 +172,14 @@ extension TestRuntime {
         ]
         #expect(labels.all == all)
     }
+
+    @Test func `neither image nor client says which sandbox it is`() {
+        let asked = SandboxSpec(
+            id: "a", source: .image("i"), entrypoint: ["x"], environment: ["OPENSANDBOX_ID": "b", "A": "asked"],
+            policy: .denyAll, labels: SandboxLabels(owner: "us", id: "a"))
+        let image = SandboxImage(
+            reference: "i", root: "/i", environment: ["OPENSANDBOX_ID": "c", "A": "image", "B": "image"])
+        let spec = EngineSpec(asked, image, layers: [])
+        #expect(spec.environment == ["OPENSANDBOX_ID": "a", "A": "asked", "B": "image"])
+    }
 }

@@ -15,9 +15,6 @@ struct CommandEnvironment: Sendable {
     let group: MemberFiles
     private let gate: GatedStart
 
-    /// Nobody sets it but who made the sandbox.
-    private static let identity: ExactName = "OPENSANDBOX_ID"
-
     /// - Parameter shell: nil to look for it.
     init(
         _ base: [ExactName: String], shell: String? = nil, group: MemberFiles = MemberFiles(), gate: GatedStart = .open
@@ -41,10 +38,10 @@ struct CommandEnvironment: Sendable {
     func current(with requested: [ExactName: String]? = nil) -> [ExactName: String] {
         let told = gate.told?.variables ?? [:]
         var variables = base.merging(told) { _, new in new }
-        let identity = variables[Self.identity]
+        let identity = variables[ExecdVariables.identity]
         variables.merge(fileVariables()) { _, new in new }
         variables.merge(requested ?? [:]) { _, new in new }
-        if let identity { variables[Self.identity] = identity }
+        if let identity { variables[ExecdVariables.identity] = identity }
         return variables
     }
 
@@ -54,7 +51,7 @@ struct CommandEnvironment: Sendable {
             return [:]
         }
         var variables = EnvironmentFile.parse(text, over: base)
-        variables[Self.identity] = nil
+        variables[ExecdVariables.identity] = nil
         return variables
     }
 

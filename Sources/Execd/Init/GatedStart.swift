@@ -57,7 +57,7 @@ struct InitRequest: Decodable, Hashable, Sendable {
     /// What all that starts from then on is given.
     var variables: [ExactName: String] {
         var variables = envs ?? [:]
-        variables["OPENSANDBOX_ID"] = sandboxId
+        variables[ExecdVariables.identity] = sandboxId
         return variables
     }
 }

@@ -236,11 +236,12 @@ extension PreparedSandbox {
 }
 
 extension EngineSpec {
-    /// The request's settings override the image's.
+    /// The request's settings override the image's, but neither says which sandbox it is.
     init(_ spec: SandboxSpec, _ image: SandboxImage, layers: [String]) {
+        var environment = image.environment.merging(spec.environment) { _, asked in asked }
+        environment[ExecdVariables.identity] = spec.id
         self.init(
-            id: spec.id, imageRoot: image.root, entrypoint: spec.entrypoint,
-            environment: image.environment.merging(spec.environment) { _, asked in asked },
+            id: spec.id, imageRoot: image.root, entrypoint: spec.entrypoint, environment: environment,
             workingDirectory: image.workingDirectory.isEmpty ? "/" : image.workingDirectory, limits: spec.limits,
             execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates, isHeld: spec.isHeld,
             volumes: spec.volumes, image: image, layers: layers.isEmpty ? nil : layers)

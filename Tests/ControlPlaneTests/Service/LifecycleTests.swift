@@ -260,12 +260,16 @@ extension JSONValue {
     }
 
     @Test(arguments: [SandboxState.terminated, .failed])
-    func `what has ended is not prolonged`(_ state: SandboxState) async throws {
+    func `what has ended is not prolonged, paused or resumed`(_ state: SandboxState) async throws {
         let house = try House(), id = try await house.create()
         try await house.service.save(try house.service.sandbox(id).moved(to: state, reason: "TEST"))
         let body = #"{"expiresAt":"\#(Timestamp.now().adding(seconds: 900))"}"#
         let answer = await house.send(.POST, "/v1/sandboxes/\(id)/renew-expiration", body)
         #expect(answer.status == 409 && answer.json?["code"] == .string("DOCKER::SANDBOX_NOT_RUNNING"))
+        for (change, code) in [("pause", "NOT_RUNNING"), ("resume", "NOT_PAUSED")] {
+            let answer = await house.send(.POST, "/v1/sandboxes/\(id)/\(change)")
+            #expect(answer.status == 409 && answer.json?["code"] == .string("DOCKER::SANDBOX_\(code)"))
+        }
     }
 
     /// Whatever the call: what is no JSON, or is nested without end, is 400 and changes nothing.
@@ -460,8 +464,9 @@ extension JSONValue {
         #expect(house.runtime.left.isEmpty && house.service.catalog.all.isEmpty)
     }
 
-    @Test func `what has expired is deleted`() async throws {
+    @Test(arguments: [false, true]) func `what has expired is deleted, paused or not`(_ isPaused: Bool) async throws {
         let house = try House(), id = try await house.create()
+        if isPaused { try await house.service.pause(id) }
         let follower = Task { await house.service.follow() }
         _ = try await house.service.renew(id, until: Timestamp(microseconds: Timestamp.now().microseconds + 50_000))
         while house.service.catalog[id] != nil { try await Task.sleep(for: .milliseconds(1)) }
