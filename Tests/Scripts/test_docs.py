@@ -128,6 +128,22 @@ def test_pages_name_metrics_that_are_counted():
     assert missing == []
 
 
+def test_every_test_of_the_checklist_is_there():
+    files = {path.name: path.read_text() for path in (ROOT / "Tests").rglob("test_*.py")}
+    suites: dict[str, str] = {}
+    for path in (ROOT / "Tests").rglob("*.swift"):
+        text = path.read_text()
+        for suite in re.findall(r"\bstruct (\w+Tests)\b", text):
+            suites[suite] = suites.get(suite, "") + text
+    page = (ROOT / "docs/checklist.md").read_text()
+    functions = re.findall(r"`(test_\w+\.py)::(\w+)`", page)
+    sentences = re.findall(r"`(\w+Tests): ([^`]+)`", page)
+    assert len(functions) > 50 and len(sentences) > 50
+    missing = [f"{file}::{name}" for file, name in functions if f"def {name}(" not in files.get(file, "")]
+    missing += [f"{suite}: {text}" for suite, text in sentences if f"func `{text}`" not in suites.get(suite, "")]
+    assert missing == []
+
+
 def test_pages_name_targets_of_make_that_exist():
     text = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", text, flags=re.M))

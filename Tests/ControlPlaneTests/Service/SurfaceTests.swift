@@ -69,6 +69,19 @@ import Testing
         #expect(reply.status == .accepted && reply.headers["location"] == ["/v1/sandboxes/\(id)"])
     }
 
+    @Test func `an extension is shown wherever its sandbox is`() async throws {
+        let house = try House(), shown = JSONValue.object(["opensandbox.extensions.a": .string("b")])
+        let body = House.body(#","extensions":{"opensandbox.extensions.a":"b"}"#)
+        let made = await house.send(.POST, "/v1/sandboxes", body)
+        #expect(made.json?["extensions"] == shown, "\(made.text)")
+        let id = try #require(house.service.catalog.all.first?.id)
+        #expect(await house.send(.GET, "/v1/sandboxes/\(id)").json?["extensions"] == shown)
+        guard case .array(let items)? = await house.send(.GET, "/v1/sandboxes").json?["items"] else {
+            return #expect(Bool(false), "no list")
+        }
+        #expect(items.map { $0["extensions"] } == [shown])
+    }
+
     // MARK: for browsers
 
     private static let paths = [
