@@ -13,6 +13,7 @@ import termios
 import time
 
 import pytest
+from support.parts import status as process_status
 from support.server import BINARY
 from support.waiting import eventually
 
@@ -298,7 +299,8 @@ def test_a_shell_gives_the_terminal_back_however_it_ends(run, server):
     eventually(lambda: is_gone(1002), what="the end of what ran in the terminal whose command was ended")
     stopped = sleeping(1003)
     stopped.process.send_signal(signal.SIGTSTP)
-    eventually(lambda: termios.tcgetattr(stopped.slave) == stopped.before, what="the terminal while it is stopped")
+    eventually(lambda: process_status(stopped.process.pid)["State"].startswith("T"), what="the stop")
+    assert termios.tcgetattr(stopped.slave) == stopped.before
     stopped.process.send_signal(signal.SIGCONT)
     eventually(lambda: termios.tcgetattr(stopped.slave) != stopped.before, what="the terminal when it goes on")
     run("sandbox", "kill", sandbox)

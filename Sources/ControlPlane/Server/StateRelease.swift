@@ -18,18 +18,15 @@ struct StateRelease: Sendable {
     /// - Throws: where a newer release has used the state, which then stays as it is.
     func claim() throws(ConfigurationError) {
         // A server and its guard may start at once.
-        let folder: FileDescriptor
-        do throws(SystemCallError) { folder = try FileDescriptor(opening: self.folder, O_RDONLY | O_DIRECTORY) } catch {
-            throw ConfigurationError("\(self.folder) cannot be opened: \(error)")
+        let lock = try opened()
+        guard flock(lock.number, LOCK_EX) == 0 else {
+            throw ConfigurationError("\(folder) cannot be locked: \(SystemCallError.last)")
         }
-        guard flock(folder.number, LOCK_EX) == 0 else {
-            throw ConfigurationError("\(self.folder) cannot be locked: \(SystemCallError.last)")
-        }
-        defer { _ = flock(folder.number, LOCK_UN) }
+        defer { _ = flock(lock.number, LOCK_UN) }
         if let used = try read() {
             guard used <= running else {
                 throw ConfigurationError(
-                    "release \(used) has used the state in \(self.folder), and this is \(running): install \(used) or a newer "
+                    "release \(used) has used the state in \(folder), and this is \(running): install \(used) or a newer "
                         + "one, or restore a backup of before the upgrade")
             }
             guard used < running else { return }
@@ -38,6 +35,12 @@ struct StateRelease: Sendable {
             try File.replace(path, with: Array("\(running)\n".utf8), mode: 0o600, synchronizes: true)
         } catch {
             throw ConfigurationError("\(path) cannot be written: \(error)")
+        }
+    }
+
+    private func opened() throws(ConfigurationError) -> FileDescriptor {
+        do throws(SystemCallError) { return try FileDescriptor(opening: folder, O_RDONLY | O_DIRECTORY) } catch {
+            throw ConfigurationError("\(folder) cannot be opened: \(error)")
         }
     }
 

@@ -157,6 +157,8 @@ extension JupyterKernel {
         state.run!.isToBeInterrupted = !exchange.hasBegun
         state.run!.wasInterrupted = true
         sendInterrupt(kernel, &state)
+        // One that comes between the kernel's taking the code and running it is lost now and then.
+        later(Self.patience / 2, run) { self.sendInterrupt(kernel, &$0) }
         later(Self.patience, run) { state in
             // The next run waits for it.
             state.interrupt = Task { _ = try? await client.call(.POST, "/api/kernels/\(kernel)/restart") }
