@@ -131,7 +131,13 @@ struct CreateRequest: Sendable {
         effectivePolicy = policy ?? serverLimits.defaultPolicy ?? .allowAll
         (self.volumes, bucketKeys) = ([], [:])
         try checkRules(serverLimits)
-        if let words = try EntrypointWords.split(entrypoint) { (self.entrypoint, sentEntrypoint) = (words, entrypoint) }
+        if let words = try EntrypointWords.split(entrypoint) {
+            (self.entrypoint, sentEntrypoint) = (words, entrypoint)
+            // Many short words take more room than their text.
+            if let problem = ProcessTexts.problem(entrypoint: words, environment: self.environment) {
+                throw .parameter(problem)
+            }
+        }
         (self.volumes, bucketKeys) = try VolumeRequest.checked(volumes)
         ports = try PortsRequest.read(self.extensions, serverLimits.capabilities)
         guard ports == nil || !secureAccess else {

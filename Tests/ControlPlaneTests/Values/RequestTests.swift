@@ -103,6 +103,15 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         }
     }
 
+    @Test func `the words of a text have to fit where a process gets them`() throws {
+        let text = String(repeating: "a ", count: 60_000)
+        #expect(try request(#""entrypoint":["\#(text)"]"#).entrypoint.count == 60_000)
+        let variables = (0..<4).map { #""V\#($0)":"\#(text)""# }.joined(separator: ",")
+        let word = String(repeating: "aa", count: 60_000)
+        #expect(try request(#""entrypoint":["\#(word)"],"env":{\#(variables)}"#).sentEntrypoint == nil)
+        #expect(throws: APIError.self) { try request(#""entrypoint":["\#(text)"],"env":{\#(variables)}"#) }
+    }
+
     @Test(arguments: ["a 'b", #"a "b"#, #"a b\"#, "   ", "'' a"])
     func `what a shell cannot split is refused`(_ text: String) {
         let sent = String(decoding: JSONValue.array([.string(text)]).encoded, as: UTF8.self)
