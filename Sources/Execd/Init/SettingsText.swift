@@ -39,7 +39,10 @@ struct SettingsText: Hashable, Sendable {
                 guard reader.take("]"), !isRepeated || reader.take("]"), many.contains(table) == isRepeated else {
                     throw reader.problem(many.contains(table) ? "this table is [[\(table)]]" : "a table is [name]")
                 }
-                guard tables[table] == nil else { throw reader.problem("[\(table)] stands here twice") }
+                // A value before the first table may have the name, too.
+                guard tables[table] == nil, tables[""]?[table] == nil else {
+                    throw reader.problem("\(table) stands here twice")
+                }
                 if isRepeated {
                     place = repeated[table]?.count ?? 0
                     repeated[table, default: []].append([:])

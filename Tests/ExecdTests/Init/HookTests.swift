@@ -92,6 +92,7 @@ import Testing
         "[periodic]\nname = 'n'", "[[preStart]]\ncommand = ['a']", "[preStart]\ncommand = 'a'", "[preStart]",
         "[preStart]\ncommand = ['a']\ntimeoutSeconds = 0", "[preStartt]\ncommand = ['a']", "[[periodic]]\nname = 'n'",
         "[[periodic]\n", "[preStart]\ncommand = ['a']\n[preStart]\ncommand = ['b']", "preStart = { command = ['a'] }",
+        "periodic = []\n[[periodic]]\nname = 'n'\nschedule = '@hourly'\ncommand = ['c']",
     ])
     func `a malformed file is refused`(text: String) {
         #expect(throws: RequestBodyError.self) { try LifecycleHooks.decode(file: Array(text.utf8)) }

@@ -38,7 +38,7 @@ import Testing
         "a", "a =", "a = b", "a = 1 2", "a = \"x", "a = \"x\ny\"", "a = 'x", "a = \"\\q\"", "a = \"\\ud800\"",
         "a = \"\\u12\"", "a = 01", "a = 1__0", "a = _1", "a = 1.5", "a = 0x1", "a = 9223372036854775808", "a = --1",
         "a = [1", "a = [1 2]", "a = [,]", "a = [[1]]", "a = {}", "a.b = 1", "\"a\" = 1", "[a", "[a.b]", "[[a]]", "[]",
-        "a = 1\na = 2", "[a]\n[a]", "a = 1\r", "a = \"\u{1}\"", "= 1",
+        "a = 1\na = 2", "[a]\n[a]", "a = 1\n[a]", "a = 1\r", "a = \"\u{1}\"", "= 1",
     ])
     func `what is not of this part of TOML is refused`(text: String) {
         #expect(throws: SettingsText.Problem.self) { try tables(text) }
