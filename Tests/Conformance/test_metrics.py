@@ -73,8 +73,13 @@ def test_metrics_are_as_prometheus_wants_them(used):
     endpoint = sandbox.get_endpoint(44772)
     asked = httpx.post(f"http://{endpoint.endpoint}/v1/isolated/session", headers=endpoint.headers)
     assert asked.status_code == 503, asked.text
-    of_execd = [json.loads(line) for line in sandbox.files.read_file("/tmp/execd.log").splitlines()]
-    [made] = [line["request"] for line in of_execd if line.get("target") == "/v1/isolated/session"]
+
+    # A line is written when the answer has gone.
+    def told():
+        lines = [json.loads(line) for line in sandbox.files.read_file("/tmp/execd.log").splitlines()]
+        return [line["request"] for line in lines if line.get("target") == "/v1/isolated/session"]
+
+    [made] = eventually(told, what="execd's line")
     assert re.fullmatch("[0-9a-f]{32}", made)
     eventually(lambda: any("process=gateway" in line and f"request={made}" in line and "status=503" in line
                            for line in server.log.read_text(errors="replace").splitlines()), what="the gateway's line")
