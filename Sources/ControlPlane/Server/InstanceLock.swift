@@ -30,6 +30,13 @@ final class InstanceLock: Sendable {
 
     deinit { close(descriptor) }
 
+    /// Whether the path still names what is locked. Between opening and locking, the file may have been removed, and another made.
+    func isAt(_ path: String) -> Bool {
+        var own = stat(), named = stat()
+        return fstat(descriptor, &own) == 0 && lstat(path, &named) == 0
+            && own.st_dev == named.st_dev && own.st_ino == named.st_ino
+    }
+
     /// Another program holds it.
     struct Taken: Error, CustomStringConvertible {
         let process: Int?

@@ -53,7 +53,7 @@ struct MachineLocks {
 
     /// Removes the folder if no server has a lock in it. The next one makes it anew.
     func removeIfUnused() {
-        guard let gate = try? InstanceLock(path: gatePath) else { return }
+        guard let gate = try? InstanceLock(path: gatePath), gate.isAt(gatePath) else { return }
         defer { withExtendedLifetime(gate) {} }
         var isUsed = false
         for name in File.names(in: folder) ?? [] where folder + "/" + name != gatePath {
@@ -73,7 +73,7 @@ struct MachineLocks {
 
     private func gate() throws -> InstanceLock {
         for _ in 0..<Self.milliseconds / 10 {
-            if let lock = try? InstanceLock(path: gatePath) { return lock }
+            if let lock = try? InstanceLock(path: gatePath), lock.isAt(gatePath) { return lock }
             usleep(10_000)
             // An uninstallation may have removed it.
             mkdir(folder, 0o700)

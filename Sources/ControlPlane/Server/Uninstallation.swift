@@ -115,7 +115,7 @@ extension AllInOneServer {
             guard left.isEmpty else { return left }
             // Nor has the runtime of these, which go by their folders' names. Then only the guard still has them, by their ids.
             left += await destroy(Self.sandboxes(in: folder), say)
-            let guarded = try await service.runtime.owned()
+            let guarded = try await service.runtime.owned().filter { !left.contains($0) }
             left += await destroy(guarded, say)
         } catch { left.append("those that the runtime cannot list (\(error))") }
         // What no runtime of this configuration can end.

@@ -73,6 +73,16 @@ import Testing
         withExtendedLifetime(held) {}
     }
 
+    @Test func `a lock on a file that has been removed since is not taken for one on its successor`() throws {
+        let path = folder.path + "/gate"
+        let first = try InstanceLock(path: path)
+        #expect(first.isAt(path))
+        try FileManager.default.removeItem(atPath: path)
+        #expect(!first.isAt(path))
+        let second = try InstanceLock(path: path)
+        #expect(second.isAt(path) && !first.isAt(path))
+    }
+
     @Test func `nothing is left of servers that have ended`() throws {
         _ = try locks.take(local("one", "10.0.0.0/16", "fd00::/64"))
         locks.removeIfUnused()
