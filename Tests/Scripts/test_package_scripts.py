@@ -34,6 +34,17 @@ def test_the_folder_of_a_server_is_purged(machine, name):
     assert purge(machine / name) == "", "it can be gone already"
 
 
+@pytest.mark.parametrize("name", ["state", "two words"])
+def test_a_folder_in_which_something_is_mounted_stays(machine, name):
+    inside, foreign = machine / name / "sandboxes", machine / "foreign"
+    subprocess.run(["mount", "--bind", foreign, inside], check=True)
+    try:
+        assert "something is mounted below" in purge(machine / name)
+        assert (foreign / "owner").exists() and (machine / name / "sallyport.db").exists()
+    finally:
+        subprocess.run(["umount", inside], check=True)
+
+
 @pytest.mark.parametrize("name", ["foreign", "link", "state/../state", "state/", "sta*"])
 def test_what_may_be_more_than_a_servers_folder_stays(machine, name):
     before = sorted(machine.rglob("*"))
