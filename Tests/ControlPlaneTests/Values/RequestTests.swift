@@ -301,39 +301,3 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         }
     }
 }
-
-@Suite struct QuantityTests {
-    @Test(arguments: [
-        ("500m", 500), ("1", 1000), ("1.5", 1500), ("0.0001", 1), ("2", 2000), ("0", nil), ("", nil), ("m", nil),
-        ("-1", nil), ("1e3", nil), ("1 ", nil), ("inf", nil), ("nan", nil), ("0x10", nil), ("1..5", nil),
-        ("9999999", nil),
-        ("١", nil),
-    ]) func `CPU quantities`(_ text: String, _ millis: Int?) {
-        #expect(ResourceQuantity.cpuMillis(text) == millis)
-    }
-
-    @Test(arguments: [
-        ("512Mi", 536_870_912), ("1G", 1_000_000_000), ("1Gi", 1 << 30), ("1048576", 1_048_576), ("1.5Ki", 1536),
-        ("1k", 1000), ("", nil), ("Mi", nil), ("1MiB", nil), ("1mi", nil), ("-5", nil), ("1e9", nil),
-        ("99999999Ti", nil),
-    ]) func `memory quantities`(_ text: String, _ bytes: Int64?) {
-        #expect(ResourceQuantity.bytes(text) == bytes)
-    }
-}
-
-@Suite struct MetadataLabelTests {
-    @Test(arguments: ["a", "team", "example.com/team", "a.b-c_d", "A1", String(repeating: "x", count: 63)])
-    func `good keys`(_ key: String) { #expect(MetadataLabel.problem(key: key, value: "v") == nil) }
-
-    @Test(arguments: [
-        "", "/", "a/", "/a", "a/b/c", "-a", "a-", ".a", "a b", "ä", "UPPER.com/x", "a..b/x", "-a.com/x",
-        "opensandbox.io/x", String(repeating: "x", count: 64), String(repeating: "a.", count: 130) + "a/x",
-    ]) func `bad keys`(_ key: String) { #expect(MetadataLabel.problem(key: key, value: "v") != nil) }
-
-    @Test(arguments: ["-", "a b", "x/y", "é", String(repeating: "x", count: 64)])
-    func `bad values`(_ value: String) { #expect(MetadataLabel.problem(key: "k", value: value) != nil) }
-
-    @Test func `an empty value and a removal are fine`() {
-        #expect(MetadataLabel.problem(key: "k", value: "") == nil && MetadataLabel.problem(key: "k", value: nil) == nil)
-    }
-}
