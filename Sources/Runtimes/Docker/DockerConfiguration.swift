@@ -31,8 +31,9 @@ package struct DockerConfiguration: Hashable, Sendable {
     package var maxOutputLine: Int?
     /// Bytes of a container's output that are kept, in two files.
     package var maxLog: Int64 = 16 << 20
-    /// Whether the host's rules are put back where others remove them, and the engine's own firewall is told to let sandboxes' links
-    /// pass. Not by who is about to remove both: a runtime lives on as long as the engine's events are waited for.
+    /// Whether the host's rules and guards beside sandboxes are put back where others remove them, and the engine's own firewall is
+    /// told to let sandboxes' links pass. Not by who is about to remove all of that: a runtime lives on as long as the engine's events
+    /// are waited for, and a guard that is made while its sandbox goes would stay.
     package var keepsRules = true
 
     package init(execdPath: String, stateDirectory: String, namespaceDirectory: String) {

@@ -42,6 +42,7 @@ extension DockerRuntime {
 
     /// Looks, soon, whether the guard of a sandbox serves, and has it serve again.
     func restoreGuard(of id: String) {
+        guard configuration.keepsRules else { return }
         let isNeeded = memory.withLock { memory in
             memory.doubted.insert(id)
             guard memory.workers < Self.workers else { return false }
@@ -85,13 +86,11 @@ extension DockerRuntime {
                     metadata: ["sandbox": "\(id)", "state": "\(beside?.state.status ?? "removed")"])
                 return try await sidecars.restore(id, found, beside)
             } catch {
-                guard attempt == Self.tries else {
-                    try? await Task.sleep(for: pause.spread())
-                    continue
-                }
+                // Each time: a guard that runs at the next look may be one that does not answer, which nobody would hear of.
                 logger.error(
                     "a sandbox has no guard that answers; what its rules refuse stays refused",
                     metadata: ["sandbox": "\(id)", "error": "\(error)"])
+                if attempt < Self.tries { try? await Task.sleep(for: pause.spread()) }
             }
         }
     }
