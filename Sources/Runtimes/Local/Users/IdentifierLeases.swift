@@ -83,7 +83,11 @@ struct IdentifierLeases: Sendable {
         while true {
             mkdir(folder, 0o700)
             let opened = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
-            guard opened >= 0, flock(opened, LOCK_EX) == 0 else { throw Self.failure("opening \(folder)") }
+            guard opened >= 0 else { throw Self.failure("opening \(folder)") }
+            guard flock(opened, LOCK_EX) == 0 else {
+                defer { close(opened) }
+                throw Self.failure("locking \(folder)")
+            }
             var status = stat()
             if fstat(opened, &status) != 0 || status.st_nlink > 0 { return opened }
             close(opened)
