@@ -23,6 +23,7 @@ import Testing
         let way = #""enforced":true,"path":[{"step":"aliases","text":"none"},{"step":"budget","text":"none"}]"#
         #expect(try passes(#"{"verdict":"allow",\#(way)}"#))
         #expect(try !passes(#"{"verdict":"deny",\#(way)}"#))
+        #expect(try !passes(#"{"verdict":"deny","enforced":false}"#))
         #expect(try passes(#"{"verdict":"allow"}"#) && !passes("{}") && !passes("null"))
     }
 }
