@@ -3,7 +3,7 @@
     scripts/bench.sh refusals [seconds]      as root, after `make build base-image`
 
 The flood comes from the sandbox's own network namespace: datagrams to raw addresses, each to another address and port, then
-connections. Every one of them has to be counted.
+connections. Beside the cost it prints how many of them were counted, which should be all.
 """
 
 import os
