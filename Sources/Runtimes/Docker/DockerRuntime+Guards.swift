@@ -79,8 +79,9 @@ extension DockerRuntime {
                 guard hasBegun(id), let found = try await container(id),
                     [.running, .paused].contains(found.state.phase)
                 else { return }
-                let beside = try await sidecars.find(id)
-                guard beside?.state.phase != .running else { return }
+                let beside = try await sidecars.find(id), phase = beside?.state.phase
+                // One that is being removed cannot be started; an event tells when it is gone.
+                guard phase != .running, phase != .removing else { return }
                 logger.error(
                     "another program stopped the guard of a sandbox, or removed it: it is started",
                     metadata: ["sandbox": "\(id)", "state": "\(beside?.state.status ?? "removed")"])
