@@ -14,22 +14,21 @@ package enum Tone: Sendable {
 
 /// Rows below headings for people, each column as wide as its widest text. What others wrote is escaped.
 package struct TextTable: Sendable {
-    /// Unicode scalars of a text; what is longer is no id and no name.
-    private static let longest = 256
-
     private let headings: [String]
+    private let longest: Int
     private var rows: [[String]] = []
     /// By row and column.
     private var tones: [Int: [Int: Tone]] = [:]
 
-    package init(_ headings: String...) { self.headings = headings }
+    /// - Parameter longest: Unicode scalars of a text; what is longer than 256 is no id and no name.
+    package init(_ headings: String..., longest: Int = 256) { (self.headings, self.longest) = (headings, longest) }
 
     /// - Parameters:
     ///   - cells: one for each heading; an empty one is shown as a dash.
     ///   - tones: of some of them, by column.
     package mutating func add(_ cells: [String], tones: [Int: Tone] = [:]) {
         if !tones.isEmpty { self.tones[rows.count] = tones }
-        rows.append(cells.map { $0.isEmpty ? "-" : ForeignText.escaped($0, limit: Self.longest) })
+        rows.append(cells.map { $0.isEmpty ? "-" : ForeignText.escaped($0, limit: longest) })
     }
 
     package var text: String { text(inColour: false) }

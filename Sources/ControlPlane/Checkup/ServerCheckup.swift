@@ -37,7 +37,8 @@ package struct ServerCheckup: Sendable {
     package var isFit: Bool { !findings.contains { $0.grade == .problem } }
 
     package var table: TextTable {
-        var table = TextTable("", "WHAT", "FOUND")
+        // Remedies are to be copied whole.
+        var table = TextTable("", "WHAT", "FOUND", longest: 2000)
         for finding in findings {
             table.add([finding.grade.rawValue, finding.place, finding.text], tones: [0: finding.grade.tone])
             if let remedy = finding.remedy { table.add([" ", " ", "→ " + remedy]) }
