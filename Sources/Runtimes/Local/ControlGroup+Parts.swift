@@ -45,8 +45,9 @@ extension ControlGroup {
     /// Creates the group and its parts, and sets the limits of the whole.
     func make(_ limits: ResourceLimits) throws(RuntimeError) {
         for hierarchy in Self.hierarchies {
-            let (parent, folder) = (hierarchy + path.splitAtLastSlash.folder, hierarchy + path)
-            for folder in [parent, folder, hierarchy + programs.path, hierarchy + server.path] {
+            let whole = hierarchy + path
+            guard Self.make(whole, in: hierarchy + path.splitAtLastSlash.folder) else { throw Self.failure(whole) }
+            for folder in [hierarchy + programs.path, hierarchy + server.path] {
                 guard mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw Self.failure(folder) }
             }
         }
@@ -62,6 +63,16 @@ extension ControlGroup {
         } else {
             try limitVersion1(limits)
         }
+    }
+
+    /// Makes a group below one that is empty, and that another server's uninstallation may take away meanwhile.
+    private static func make(_ folder: String, in parent: String) -> Bool {
+        for _ in 0..<3 {
+            guard mkdir(parent, 0o755) == 0 || errno == EEXIST else { return false }
+            if mkdir(folder, 0o755) == 0 || errno == EEXIST { return true }
+            guard errno == ENOENT else { return false }
+        }
+        return false
     }
 
     private func limitVersion2(_ limits: ResourceLimits) throws(RuntimeError) {
