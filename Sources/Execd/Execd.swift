@@ -58,8 +58,8 @@ package enum Execd {
         }
         environment.merge(options.variables) { _, new in new }
         if !options.serves {
-            // With a socket of its own the sandbox shares a network, where others may listen.
-            if options.listener == nil { options.sidecar = .found() }
+            // With a socket or an address of its own the sandbox shares a network, where others may listen.
+            if options.listener == nil, options.address == nil { options.sidecar = .found() }
             let problems = Setting.problems(in: environment)
             for problem in problems { Bootstrap.complain(problem.description) }
             guard !problems.contains(where: \.isFatal) else { return 2 }

@@ -29,7 +29,7 @@ struct Service: Sendable {
     private static let grace = TimeAmount.seconds(5), patience = Duration.seconds(1)
     private static let reason = "execd ends"
 
-    /// Serves the API on every address of the sandbox.
+    /// Serves the API, on every address of the sandbox unless it is told one.
     static func start(_ options: Options, environment: [ExactName: String]) async throws -> Service {
         OpenFiles.raise()
         let logger = try Self.logger(options, environment)
@@ -114,6 +114,7 @@ struct Service: Sendable {
             guard Glibc.listen(listener, 128) == 0 else { throw ListenError(place: "its socket", code: errno) }
             return try await server.start(on: .open(descriptor: listener))
         }
+        if let address = options.address { return try await server.start(on: .tcp(host: address, port: port)) }
         do {
             // "::" accepts IPv4 as well.
             return try await server.start(on: .tcp(host: "::", port: port))

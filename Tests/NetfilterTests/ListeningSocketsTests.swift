@@ -1,8 +1,9 @@
 import Addresses
-import Netfilter
 import NetworkPolicy
 import System
 import Testing
+
+@testable import Netfilter
 
 #if canImport(Glibc)
     import Glibc
@@ -31,6 +32,21 @@ import Testing
         #expect(try ListeningSockets().users(ofPort: port) == [])
         listen(socket, 1)
         #expect(try ListeningSockets().users(ofPort: port) == [getuid()])
+    }
+
+    @Test func `a socket that listens has the inode and the cookie that its own descriptor tells`() throws {
+        let (socket, port) = bound(), (other, otherPort) = bound()
+        defer { for one in [socket, other] { close(one) } }
+        for one in [socket, other] { listen(one, 1) }
+        let found = try ListeningSockets().listeners(atPort: port)
+        var status = stat()
+        var cookie: UInt64 = 0
+        var length = socklen_t(MemoryLayout<UInt64>.size)
+        #expect(fstat(socket, &status) == 0 && getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0)
+        #expect(found == [.init(user: getuid(), inode: UInt32(status.st_ino), cookie: cookie)])
+        #expect(try ListeningSockets().listeners(atPort: otherPort).isDisjoint(with: found))
+        #expect(try ListeningSockets().listeners(atPort: port, reachedAt: IPAddress("::1")).isEmpty)
+        #expect(ListeningSockets.listener(in: [UInt8](repeating: 0, count: 71), atPort: 0) == nil, "it is cut short")
     }
 
     @Test func `a socket that was given away is its new owner's`() throws {

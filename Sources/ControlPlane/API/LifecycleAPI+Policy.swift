@@ -76,7 +76,7 @@ extension LifecycleAPI {
     ) async throws(APIError) -> Reply {
         guard try service.sandbox(id).network?.sharesMachine != true else {
             throw .notSupported(
-                "sandbox \(id) shares this machine's network (local.network_mode = \"host\"): nobody guards it, and it has "
+                "sandbox \(id) shares this machine's network (network_mode = \"host\"): nobody guards it, and it has "
                     + "no policy")
         }
         do throws(EgressError) { return try await body() } catch {

@@ -18,9 +18,9 @@ extension Settings {
         package var certificates: String?
         /// Seconds without a byte after which the engine is away.
         package var patience = 180
-        /// The engine's network of containers that have a guard beside them.
+        /// The engine's network of containers that have a guard beside them, or `machineNetwork`.
         package var network = usualNetwork
-        static let usualNetwork = "bridge"
+        static let usualNetwork = "bridge", machineNetwork = "host"
         package var pulls = PullPolicy.missing
         package var confinement = ContainerConfinement()
         /// `unconfined`, or the path of a profile; nil for the engine's own.
@@ -43,18 +43,15 @@ extension Settings {
             .integer(
                 "api_timeout", 1...3600, \.docker.patience, "seconds without a byte after which the engine is away"),
             SettingKey(
-                "network_mode", "bridge, or the name of a network of the engine", default: "\"\(Docker.usualNetwork)\"",
-                "of containers that have a guard beside them; others have a routed link of their own"
+                "network_mode", "bridge, host, or the name of a network of the engine",
+                default: "\"\(Docker.usualNetwork)\"",
+                "of containers that have a guard beside them; others have a routed link of their own. host: sandboxes share this "
+                    + "machine's network, unguarded (docs/docker.md#the-machines-own-network)"
             ) { (value, settings) throws(ConfigurationError) in
                 let name = try value.text()
-                guard name.lowercased() != "host" else {
-                    throw ConfigurationError(
-                        "\(value.path) is \"host\": sandboxes would be in this machine's own network, where no guard is between "
-                            + "them and it; use bridge, or the name of a network of the engine")
-                }
-                guard !["none", "default"].contains(name.lowercased()), Self.isNetwork(name) else {
-                    throw value.wrong()
-                }
+                guard name == Docker.machineNetwork || !["none", "default", "host"].contains(name.lowercased()),
+                    Self.isNetwork(name)
+                else { throw value.wrong() }
                 settings.docker.network = name
             },
             .choice("pull_policy", \.docker.pulls, "when an image is fetched that a request has no credentials for"),

@@ -75,13 +75,21 @@ extension Settings {
         }
     }
 
+    /// What says that new sandboxes share this machine's network; nil where they have one of their own.
+    package var sharedNetwork: String? {
+        switch runtime {
+        case .local: local.network == .host ? "local.network_mode = \"host\"" : nil
+        case .docker: docker.network == Docker.machineNetwork ? "docker.network_mode = \"host\"" : nil
+        }
+    }
+
     /// An empty key opens the API to everybody who can reach it. Unless somebody is at a terminal, that must be
     /// confirmed explicitly.
     package func requireKey(isInteractive: Bool, environment: [String: String]) throws(ConfigurationError) {
-        guard local.network != .host || server.apiKey?.isEmpty != true else {
+        if let shared = sharedNetwork, server.apiKey?.isEmpty == true {
             throw ConfigurationError(
-                "local.network_mode = \"host\" needs an API key, since every sandbox reaches the API: set server.api_key, or leave it "
-                    + "out to have one generated")
+                "\(shared) needs an API key, since every sandbox reaches the API: set server.api_key, or leave it out to have one "
+                    + "generated")
         }
         guard server.apiKey?.isEmpty == true, !isInteractive, environment["OPENSANDBOX_INSECURE_SERVER"] != "YES" else {
             return

@@ -105,7 +105,7 @@ struct CreateRequest: Sendable {
         guard serverLimits.capabilities.networkPolicy || fields.value("networkPolicy") == nil else {
             throw .parameter(
                 "networkPolicy cannot be enforced on this server, whose sandboxes share the machine's network "
-                    + "(local.network_mode = \"host\"): leave it out")
+                    + "(network_mode = \"host\"): leave it out")
         }
         if wantsProxy { throw .parameter("credentialProxy is not supported by this server: leave it out") }
         guard requests.values.allSatisfy({ $0 == nil }) else {

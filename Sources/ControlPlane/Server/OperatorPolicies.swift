@@ -13,10 +13,10 @@ struct OperatorPolicies: Sendable {
     init(_ settings: Settings) throws(ConfigurationError) {
         presets = Presets(try Installation.current.presetFiles(settings.egress))
         standard = try settings.egress.defaultPolicy.map { (path) throws(ConfigurationError) in
-            guard settings.local.network != .host else {
+            if let shared = settings.sharedNetwork {
                 throw ConfigurationError(
-                    "egress.default_policy cannot be enforced where sandboxes share the machine's network "
-                        + "(local.network_mode = \"host\"): leave it out")
+                    "egress.default_policy cannot be enforced where sandboxes share the machine's network (\(shared)): leave it out"
+                )
             }
             return try Self.policy(path, presets)
         }

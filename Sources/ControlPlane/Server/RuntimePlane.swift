@@ -75,6 +75,7 @@ enum RuntimePlane {
             namespaceDirectory: settings.namespaceDirectory)
         docker.engine = try settings.engineAddress()
         docker.sidecar = try sidecar(settings)
+        docker.sharesNetwork = settings.sharedNetwork != nil
         docker.patience = settings.docker.patience
         docker.addressPool = settings.local.addressPool
         docker.addressPoolV6 = settings.local.addressPoolV6
@@ -96,13 +97,17 @@ enum RuntimePlane {
     }
 
     /// What cannot be had together with the machine's own network.
-    private static func checkNetwork(_ settings: Settings) throws(ConfigurationError) {
-        guard settings.local.network == .host else { return }
-        let mode = "local.network_mode = \"host\""
-        guard settings.runtime == .local else {
-            throw ConfigurationError("\(mode) is for runtime.type = \"local\": leave it out")
+    static func checkNetwork(_ settings: Settings) throws(ConfigurationError) {
+        guard settings.local.network != .host || settings.runtime == .local else {
+            throw ConfigurationError(
+                "local.network_mode = \"host\" is for runtime.type = \"local\": leave it out, or set docker.network_mode"
+            )
         }
-        guard settings.local.userNamespaces.mode != .off else {
+        guard let mode = settings.sharedNetwork else { return }
+        guard settings.egress.placement != .sidecar else {
+            throw ConfigurationError("\(mode) has no guard, also none beside a sandbox: leave egress.placement out")
+        }
+        guard settings.runtime != .local || settings.local.userNamespaces.mode != .off else {
             throw ConfigurationError(
                 "\(mode) needs user namespaces: without them root in a sandbox would be root on this machine's network. Leave "
                     + "local.user_namespaces out")
@@ -117,6 +122,13 @@ enum RuntimePlane {
             throw ConfigurationError(
                 "\(mode) needs no published ports, since what listens in a sandbox listens on this machine: leave [local.ports] out"
             )
+        }
+        // What is wrong with the address itself is said where it is used.
+        let engine = try? settings.docker.engine(environment: settings.engineVariables)
+        guard settings.runtime != .docker || engine?.isOpen != true else {
+            throw ConfigurationError(
+                "\(mode) needs an engine that asks who connects, or every sandbox had this machine: use its Unix socket, or TLS "
+                    + "(docker.tls_dir)")
         }
     }
 
@@ -135,7 +147,8 @@ enum RuntimePlane {
             throw ConfigurationError(
                 "egress.image is for egress.placement = \"sidecar\", which needs it; this machine's guard has no image")
         }
-        guard isBeside || settings.docker.network == Settings.Docker.usualNetwork else {
+        guard isBeside || settings.sharedNetwork != nil || settings.docker.network == Settings.Docker.usualNetwork
+        else {
             throw ConfigurationError(
                 "docker.network_mode is for egress.placement = \"sidecar\": this machine's guard needs a link of its own "
                     + "to each container")

@@ -2,7 +2,7 @@ import Spelling
 
 /// The flags of execd's command line.
 enum FlagName: String, CaseIterable {
-    case port, report, state, serve, help, version
+    case port, address, report, state, serve, help, version
     case shortHelp = "h"
     case initialise = "init"
     case tokenFile = "token-file"
@@ -52,6 +52,7 @@ enum FlagName: String, CaseIterable {
     var wants: String {
         switch self {
         case .port: "a number from 0 to 65535"
+        case .address: "an address: 127.0.0.1"
         case .longestLine:
             "a number from \(TextAssembler.maxLines.lowerBound) to \(TextAssembler.maxLines.upperBound)"
         case .logLevel: "a number from 0 to 7"

@@ -1,9 +1,12 @@
+import NIOCore
 import Spelling
 import System
 
 /// execd's command line: flags with one dash or two, a value behind them or behind `=`, as the reference's are.
 struct Options: Hashable, Sendable {
     var port = 44772
+    /// The one address at which the API is served; nil for every one.
+    var address: String?
     /// A socket that is bound to `port` already, by whoever made the sandbox; nil to bind one.
     var listener: CInt?
     /// A file with the token that every request must carry; read once, at the start.
@@ -67,7 +70,7 @@ struct Options: Hashable, Sendable {
     }
 
     static let usage =
-        "usage: execd [--help] [--version] [--port PORT] [--token-file FILE] [--variables-file FILE] [--access-token TOKEN] [--log-level 0-7] "
+        "usage: execd [--help] [--version] [--port PORT] [--address ADDRESS] [--token-file FILE] [--variables-file FILE] [--access-token TOKEN] [--log-level 0-7] "
         + "[--longest-line BYTES] [--jupyter-host URL] [--jupyter-token TOKEN] [--isolation-config FILE] "
         + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] "
         + "[--context-idle-timeout DURATION] [--runtime-init] "
@@ -79,6 +82,7 @@ struct Options: Hashable, Sendable {
     /// The command line of the process that serves, without the program's name. What flags set for it is in its environment.
     var serving: [String] {
         var words = ["--serve", "--port", String(port), "--longest-line", String(maxLine)]
+        if let address { words += ["--address", address] }
         if let logLevel { words += ["--log-level", String(logLevel)] }
         if let tokenFile { words += ["--token-file", tokenFile] }
         let passed = commandGroup.passed
@@ -156,6 +160,12 @@ struct Options: Hashable, Sendable {
         }
         switch name {
         case .port: port = try number(0...65535)
+        case .address:
+            // Not a name: in a static executable to look one up would load the C library's name services.
+            guard (try? SocketAddress(ipAddress: value, port: 0)) != nil else {
+                throw OptionError("--address needs \(name.wants)")
+            }
+            address = value
         case .tokenFile: tokenFile = value
         case .longestLine: maxLine = try number(TextAssembler.maxLines)
         case .logLevel: logLevel = try number(0...7)

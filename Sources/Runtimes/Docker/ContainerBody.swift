@@ -25,7 +25,7 @@ struct ContainerBody: Hashable, Sendable {
     var binds: [String] = []
     var mounts: [Mount] = []
     var maxLog: Int64
-    /// The engine's network; none, where this machine makes the link.
+    /// The engine's network; none, where this machine makes the link, and host for its own.
     var network = "none"
     /// The name by which it knows itself, and its address.
     struct Host: Hashable, Sendable {
@@ -45,8 +45,10 @@ struct ContainerBody: Hashable, Sendable {
     static let userOption = "--program-user"
 
     /// execd's command line. It starts nothing of the image before it is told.
-    static func command(user: String?, maxOutputLine: Int?, hasToken: Bool) -> [String] {
+    /// - Parameter port: where it listens on the machine's loopback; nil where the network is the sandbox's own.
+    static func command(user: String?, maxOutputLine: Int?, hasToken: Bool, port: UInt16? = nil) -> [String] {
         var words = [DockerNames.execd, "--held", "--variables-file", DockerNames.variables]
+        if let port { words += ["--address", "\(SharedNetwork.address)", "--port", String(port)] }
         if hasToken { words += ["--token-file", DockerNames.token] }
         if let maxOutputLine { words += ["--longest-line", String(maxOutputLine)] }
         if let user { words += [userOption, user] }

@@ -32,6 +32,20 @@ final class ContainerProcess: Sendable {
         }
     }
 
+    /// - Throws: unless it is in the network that this process is in: what listens here is then the container's neighbour.
+    func checkSharesNetwork() throws(RuntimeError) {
+        var (own, its) = (stat(), stat())
+        guard stat("/proc/self/ns/net", &own) == 0, stat("/proc/\(number)/ns/net", &its) == 0, !hasEnded,
+            (own.st_dev, own.st_ino) == (its.st_dev, its.st_ino)
+        else {
+            throw .system(
+                action: "sharing the machine's network with a container",
+                reason:
+                    "the engine's network is not this server's (docker.network_mode = \"host\"): start both as root, and "
+                    + "neither in a network namespace or container of its own")
+        }
+    }
+
     /// - Parameter groups: as /proc/PID/cgroup has them (cgroups(7)). Engines name a container's group by its id, or
     ///   `docker-ID.scope`.
     static func isOf(_ container: String, groups: String) -> Bool {

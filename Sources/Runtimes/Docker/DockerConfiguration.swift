@@ -16,6 +16,8 @@ package struct DockerConfiguration: Hashable, Sendable {
     package var tag = "sp"
     package var namespaceDirectory: String
     package var reachableBy: Set<UInt32>? = [0]
+    /// Whether containers have no network of their own but this machine's: nobody guards them, and they have no policy.
+    package var sharesNetwork = false
     package var storage = StorageConfiguration()
     /// nil where no ports are published.
     package var ports: PortConfiguration?
@@ -71,6 +73,14 @@ package struct ContainerConfinement: Hashable, Sendable {
     package var runtime: String?
 
     package init() {}
+
+    /// The same without ports below 1024, which others trust to be root's.
+    var inMachineNetwork: ContainerConfinement {
+        var confinement = self
+        if !droppedCapabilities.contains(Self.lowPorts) { confinement.droppedCapabilities.append(Self.lowPorts) }
+        return confinement
+    }
+    private static let lowPorts = "NET_BIND_SERVICE"
 
     var drops: [String] { droppedCapabilities + Self.alwaysDropped.filter { !droppedCapabilities.contains($0) } }
 

@@ -29,6 +29,8 @@ enum DockerNames {
     static let partKey = "sallyport.io/part"
     /// The number of the sandbox's link.
     static let linkKey = "sallyport.io/link"
+    /// The ports of a sandbox in the machine's own network (`SharedNetwork`).
+    static let execdPortKey = "sallyport.io/execd-port", codePortKey = "sallyport.io/code-port"
     /// The API key whose volume it is; "" for the server's own.
     static let callerKey = "sallyport.io/caller"
     /// The sandbox that a volume goes with.

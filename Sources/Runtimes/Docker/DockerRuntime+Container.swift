@@ -4,9 +4,12 @@ import Spelling
 /// The container of a sandbox: made, filled and started, with execd held.
 extension DockerRuntime {
     /// Makes it, with execd's files in it; nothing runs yet.
+    /// - Parameters:
+    ///   - host: the number of its link; nil for none.
+    ///   - shared: its ports in the machine's own network; nil for another network.
     /// - Returns: the mounts that are not the runtime's.
     func make(
-        _ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?
+        _ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?, _ shared: SharedNetwork?
     ) async throws(RuntimeError) -> ForeignMounts {
         let id = spec.id
         let volume = try await program.ready(image)
@@ -15,6 +18,8 @@ extension DockerRuntime {
         var labels = spec.labels.all.merging(portLabels(id)) { _, port in port }
         labels[DockerNames.partKey] = DockerNames.Part.workload.rawValue
         labels[DockerNames.linkKey] = host.map { String($0) } ?? ""
+        labels[DockerNames.execdPortKey] = shared.map { String($0.execd) } ?? ""
+        labels[DockerNames.codePortKey] = shared.map { String($0.code) } ?? ""
         // An image may bring this one.
         labels[DockerNames.snapshotKey] = if case .snapshot(let snapshot) = spec.source { snapshot } else { "" }
         let own = [
@@ -24,15 +29,20 @@ extension DockerRuntime {
         var body = ContainerBody(
             image: image.id,
             command: ContainerBody.command(
-                user: image.user, maxOutputLine: configuration.maxOutputLine, hasToken: spec.execdToken != nil),
+                user: image.user, maxOutputLine: configuration.maxOutputLine, hasToken: spec.execdToken != nil,
+                port: shared?.execd),
             environment: [], labels: labels, limits: spec.limits,
-            confinement: configuration.confinement, binds: configuration.binds,
+            confinement: shared == nil ? configuration.confinement : configuration.confinement.inMachineNetwork,
+            binds: configuration.binds,
             mounts: [
                 .init(source: .volume(DockerNames.volume(id), labels: own), target: DockerNames.folder),
                 .init(source: .volume(volume, labels: [:]), target: DockerNames.programFolder, isReadOnly: true),
             ] + mounts, maxLog: configuration.maxLog)
         body.own = .init(name: "sandbox-" + id.prefix(8))
         switch network {
+        case .machine where shared != nil:
+            body.network = "host"
+            body.own?.address = Self.ownAddress
         case .machine(let links): body.own?.address = host.map { "\(links.address($0))" }
         case .engine(let sidecars): body.network = sidecars.settings.network
         }
@@ -54,7 +64,9 @@ extension DockerRuntime {
                     "PUT", "containers", DockerNames.container(id), "archive", query: [("path", DockerNames.folder)],
                     body: .archive(
                         Self.files(
-                            token: spec.execdToken, variables: Self.variables(spec, fleet: configuration.environment)
+                            token: spec.execdToken,
+                            variables: Self.variables(
+                                spec, fleet: configuration.environment, image: image.environment, shared)
                         ).whole)))
         } catch { throw refused(error, id) }
         return foreign
@@ -71,12 +83,26 @@ extension DockerRuntime {
         return files
     }
 
+    /// What the name of a container in the machine's own network means inside, as Debian has it.
+    private static let ownAddress = "127.0.1.2"
+
     /// Those that execd reads at its start. It is told the others when the sandbox begins.
-    /// - Parameter fleet: those of every sandbox.
-    static func variables(_ spec: SandboxSpec, fleet: [ExactName: String]) -> [(ExactName, String)] {
+    /// - Parameters:
+    ///   - fleet: those of every sandbox.
+    ///   - image: those of its image, which only its network's settings are made of.
+    static func variables(
+        _ spec: SandboxSpec, fleet: [ExactName: String], image: [ExactName: String] = [:],
+        _ shared: SharedNetwork? = nil
+    ) -> [(ExactName, String)] {
         let given = fleet.filter { !spec.absentVariables.contains($0.key) }
-        let kept = given.merging(spec.environment) { _, asked in asked }.filter { name, _ in
+        let told = given.merging(spec.environment) { _, asked in asked }
+        var kept = told.filter { name, _ in
             given[name] != nil && spec.environment[name] == nil || ExecdVariables.readAtStart.contains(name)
+        }
+        if let shared {
+            let own = image.filter { !spec.absentVariables.contains($0.key) }
+            let all = shared.environment(own.merging(told) { _, asked in asked })
+            for name in SharedNetwork.variables { kept[name] = all[name] }
         }
         // An image's or a request's scripts would run, as root, before the sandbox has its policy.
         return kept.sorted { $0.key < $1.key } + ExecdVariables.ofHooks.sorted().map { ($0, "") }
@@ -92,7 +118,7 @@ extension DockerRuntime {
             throw refused(error, id)
         }
         guard let found = try await container(id), found.state.phase == .running else {
-            throw .startFailed(id: id, reason: "it ended at once: \(await logTail(of: id, bytes: 2000))")
+            throw .startFailed(id: id, reason: "it ended at once: \(await lastWords(of: id))")
         }
         return found
     }

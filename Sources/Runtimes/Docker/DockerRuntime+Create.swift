@@ -17,15 +17,17 @@ extension DockerRuntime {
             throw .alreadyExists(id)
         }
         defer { memory.withLock { _ = $0.making.remove(id) } }
+        // One that is held gets its policy with its use.
+        if configuration.sharesNetwork, !spec.isHeld { try spec.policy.checkUnguarded() }
         let image = try await CreateStep.image.timed { () async throws(RuntimeError) -> EngineImage in
             try await self.image(of: spec.source, for: spec.caller)
         }
         reached(.imageReady)
         do throws(RuntimeError) {
             let made = try await CreateStep.prepare.timed { () async throws(RuntimeError) -> HeldContainer in
-                let host: UInt32? = if case .machine(let links) = network { try await links.lease(id) } else { nil }
-                let (found, mounts) = try await started(spec, image, host)
-                return HeldContainer(found: found, host: host, mounts: mounts)
+                var host: UInt32?
+                if case .machine(let links) = network, !configuration.sharesNetwork { host = try await links.lease(id) }
+                return try await started(spec, image, host)
             }
             try Self.goOn()
             let (guarded, process) = try await CreateStep.protect.timed { () async throws(RuntimeError) in
@@ -45,23 +47,17 @@ extension DockerRuntime {
         }
     }
 
-    /// A container in which execd runs, and nothing of its image.
-    private struct HeldContainer {
-        var found: ContainerFacts
-        /// The number of its link; nil where the engine makes the network.
-        var host: UInt32?
-        /// Those that are not the runtime's.
-        var mounts: ForeignMounts
-    }
-
     /// Has the policy in force before anything of the image runs.
     /// - Returns: its first process where that is this machine's, too.
     private func protect(
         _ made: HeldContainer, _ spec: SandboxSpec
     ) async throws(RuntimeError) -> (SandboxPlacement, ContainerProcess?) {
         let id = spec.id
-        var process: ContainerProcess?
+        var process = made.process
         switch network {
+        case .machine where made.found.shared != nil:
+            guard let process else { throw .notFound(id) }
+            if looksAtPrograms, !made.mounts.all.isEmpty { try await checkProgram(made.found, process) }
         case .machine(let links):
             guard let host = made.host else { throw .notFound(id) }
             let first = try ContainerProcess(made.found.state.process, of: made.found.id)
@@ -81,8 +77,10 @@ extension DockerRuntime {
         _ made: HeldContainer, _ placement: SandboxPlacement, _ process: ContainerProcess?, _ spec: SandboxSpec
     ) async throws(RuntimeError) {
         let id = spec.id
-        try await ActiveSpan.within(CreateStep.reach) { () async throws(RuntimeError) in
-            try await wait(id, placement, process)
+        // It has been reached already where its port is to be held.
+        if made.found.shared == nil {
+            guard let (address, port) = execd(of: placement) else { throw .notFound(id) }
+            try await wait(id, address, port, process)
         }
         try await publish(id)
         try Self.goOn()
@@ -113,6 +111,7 @@ extension DockerRuntime {
         do throws(RuntimeError) {
             try await CreateStep.policy.timed { () async throws(RuntimeError) in
                 switch network {
+                case _ where found.shared != nil: try use.policy.checkUnguarded()
                 case .machine: try await namespaceGuard.replace(id, with: use.policy)
                 case .engine(let sidecars): try await sidecars.replace(id, placement, with: use.policy)
                 }
@@ -133,18 +132,18 @@ extension DockerRuntime {
     private static let patience = 20_000
 
     /// - Parameter process: nil where it is not this machine's.
-    private func wait(
-        _ id: String, _ placement: SandboxPlacement, _ process: ContainerProcess?
+    func wait(
+        _ id: String, _ address: IPv4Address, _ port: UInt16, _ process: ContainerProcess?
     ) async throws(RuntimeError) {
-        guard let address = placement.address else { throw .notFound(id) }
-        let outcome = await threads.run {
-            StartWait.dial(
-                address, StartWait.execdPort, within: Self.patience, watching: process?.descriptor ?? -1)
+        let outcome = await ActiveSpan.within(CreateStep.reach) {
+            await threads.run {
+                StartWait.dial(address, port, within: Self.patience, watching: process?.descriptor ?? -1)
+            }
         }
         switch outcome {
         case .reached: return
         case .ended:
-            throw .startFailed(id: id, reason: "execd has ended: \(await logTail(of: id, bytes: 2000))")
+            throw .startFailed(id: id, reason: "execd has ended: \(await lastWords(of: id))")
         case .failed(let reason): throw .startFailed(id: id, reason: "execd cannot be reached: \(reason)")
         }
     }
@@ -152,18 +151,28 @@ extension DockerRuntime {
     private func begin(
         _ use: SandboxUse, _ found: ContainerFacts, _ placement: SandboxPlacement, token: String?
     ) async throws(RuntimeError) {
-        guard let address = placement.address else { throw .notFound(use.id) }
-        if let refusal = try await HeldStart(use).tell(address, token: token) {
-            let output = await lastWords(of: use.id)
+        guard let (address, port) = execd(of: placement) else { throw .notFound(use.id) }
+        var use = use
+        let id = use.id
+        if found.shared != nil {
+            // It has its own, which execd was told at its start.
+            use.environment["JUPYTER_PORT"] = nil
+            // Nobody else is told the token.
+            guard await threads.run({ self.serves(id, port: port) }) else {
+                throw .startFailed(id: id, reason: "its execd does not listen on \(address):\(port) any more")
+            }
+        }
+        if let refusal = try await HeldStart(use).tell(address, port, token: token) {
+            let output = await lastWords(of: id)
             throw .startFailed(
-                id: use.id, reason: output.isEmpty ? refusal.reason : "\(refusal.reason); it said: \(output)",
+                id: id, reason: output.isEmpty ? refusal.reason : "\(refusal.reason); it said: \(output)",
                 isCallersFault: refusal.isAnswer)
         }
-        try noteBegun(use.id, found)
+        try noteBegun(id, found)
     }
 
     /// The output that says why a program cannot be started. The engine may have it a moment after its end is known.
-    private func lastWords(of id: String) async -> String {
+    func lastWords(of id: String) async -> String {
         for _ in 0..<10 {
             let words = await logTail(of: id, bytes: 2000)
             if !words.isEmpty { return words }
@@ -205,14 +214,4 @@ extension DockerRuntime {
 
     /// Each event of a container carries its image's labels, a byte as up to six, in a line that is bounded.
     private static let maxLabels = 128 << 10
-}
-
-extension SandboxPlacement {
-    /// Where execd is dialled.
-    fileprivate var address: IPv4Address? {
-        switch reach {
-        case .machine(let address, _), .pod(let address): IPv4Address(address)
-        case .published, .shared: nil
-        }
-    }
 }

@@ -2,30 +2,45 @@ import Logging
 
 /// Published ports of containers ([local.ports], docs/networking.md#published-ports).
 extension DockerRuntime {
+    /// A container in which execd runs, and nothing of its image.
+    struct HeldContainer {
+        var found: ContainerFacts
+        /// The number of its link; nil where it has none.
+        var host: UInt32?
+        /// Its first process, known to be this machine's; nil where nobody has looked yet.
+        var process: ContainerProcess?
+        /// Those that are not the runtime's.
+        var mounts: ForeignMounts
+    }
+
     /// How often a container is made, where other programs take its ports meanwhile.
     private static let attempts = 3
 
-    /// Makes and starts a container; anew with other ports, where another program was faster than the engine.
+    /// Makes and starts a container; anew with other ports, where another program was faster than the engine, or than execd.
     func started(
         _ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?
-    ) async throws(RuntimeError) -> (found: ContainerFacts, mounts: ForeignMounts) {
+    ) async throws(RuntimeError) -> HeldContainer {
+        let id = spec.id
         var attempt = 1
         while true {
-            try ports.lease(spec.id, spec.ports, host: host)
+            let shared = configuration.sharesNetwork ? try listeners.lease(id) : nil
+            try ports.lease(id, spec.ports, host: host)
             do throws(RuntimeError) {
-                let mounts = try await make(spec, image, host)
+                let mounts = try await make(spec, image, host, shared)
                 if Task.isCancelled { throw .cancelled }
-                if case .engine = network { ports.letGo(spec.id) }
-                return (try await start(spec.id), mounts)
+                if case .engine = network { ports.letGo(id) }
+                // execd binds the port itself, and no socket that is bound can be given to a container.
+                if shared != nil { listeners.release(id) }
+                var made = HeldContainer(found: try await start(id), host: host, mounts: mounts)
+                if let shared { made.process = try await reached(id, made.found, shared) }
+                return made
             } catch {
-                guard case .engine = network, ports[spec.id] != nil, attempt < Self.attempts, error.isOfAPort else {
-                    throw error
-                }
+                let isBound = if case .engine = network { ports[id] != nil } else { shared != nil }
+                guard isBound, attempt < Self.attempts, error.isOfAPort else { throw error }
                 attempt += 1
                 logger.info(
-                    "another program took a published port: the sandbox gets another one",
-                    metadata: ["sandbox": "\(spec.id)"])
-                try await remove(spec.id)
+                    "another program took a port of a sandbox, which gets another one", metadata: ["sandbox": "\(id)"])
+                try await remove(id)
             }
         }
     }

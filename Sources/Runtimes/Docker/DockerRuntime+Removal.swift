@@ -37,6 +37,7 @@ extension DockerRuntime {
             if let sidecar { try await removeContainer(sidecar) }
         } catch { throw RuntimeError(error, "removing \(id)") }
         // Nothing of the sandbox runs any more.
+        forgetShared(id)
         try await unpublish(id)
         if case .machine(let links) = network {
             // One that this server has not met yet.

@@ -14,13 +14,18 @@ import System
 ///
 /// A container is made without a network, and its first process is execd, which starts nothing of the image before it is
 /// told. In between it gets its link and its policy. So no container of its own has to hold the network, and one that
-/// somebody starts again by hand has none, and no program.
+/// somebody starts again by hand has none, and no program. Those in the machine's own network (`sharesNetwork`) have neither link
+/// nor guard.
 package final class DockerRuntime: SandboxRuntime {
     package static let capabilities = RuntimeCapabilities(
         pause: true, snapshots: true, volumes: true, secureAccess: true, pools: true, gpu: true)
     package var capabilities: RuntimeCapabilities {
         var capabilities = Self.capabilities
         capabilities.publishedPorts = ports.configuration != nil
+        if configuration.sharesNetwork {
+            // Whatever listens is reached past every gateway.
+            (capabilities.networkPolicy, capabilities.secureAccess) = (false, false)
+        }
         return capabilities
     }
     package var codes: RuntimeCodes { .docker }
@@ -33,6 +38,7 @@ package final class DockerRuntime: SandboxRuntime {
     let images: DockerImages
     let network: ContainerNetwork
     let ports: DockerPorts
+    let listeners = SharedListeners()
     let volumes: DockerVolumes
     let program: ExecdVolume
     let namespaceGuard: any NamespaceGuard
@@ -68,6 +74,16 @@ package final class DockerRuntime: SandboxRuntime {
         /// Sandboxes whose guards may not run, and those whose guards are being looked at, by so many at a time.
         var doubted: Set<String> = [], restoring: Set<String> = []
         var workers = 0
+        /// Sandboxes in the machine's own network.
+        var shared: [String: Shared] = [:]
+        /// Those of an earlier server whose port another program has.
+        var unheld: Set<String> = []
+    }
+
+    /// A sandbox in the machine's own network.
+    struct Shared: Hashable, Sendable {
+        /// What is its own there; nil where its processes cannot be told.
+        var sockets: ContainerSockets?
     }
 
     /// - Parameter owner: this server's name. Containers with another owner's label are left alone.
@@ -152,10 +168,12 @@ package final class DockerRuntime: SandboxRuntime {
         let id = try Self.checked(id)
         guard let found = try await container(id) else { return SandboxObservation(.missing) }
         let placement = placement(id, found)
+        if let shared = found.shared { await takeBack(id, found, shared) }
         switch found.state.phase {
         case .created: return SandboxObservation(.abandoned)
         case .running:
-            let isThere = if case .machine(let links) = network { links.namespace(id).exists } else { true }
+            let isThere =
+                if found.shared == nil, case .machine(let links) = network { links.namespace(id).exists } else { true }
             return SandboxObservation(hasBegun(id, found) && isThere ? .running : .abandoned, placement: placement)
         case .paused: return SandboxObservation(hasBegun(id, found) ? .paused : .abandoned, placement: placement)
         case .ended: return SandboxObservation(.exited, end: found.end(of: id))
@@ -167,6 +185,7 @@ package final class DockerRuntime: SandboxRuntime {
     }
 
     func placement(_ id: String, _ found: ContainerFacts) -> SandboxPlacement? {
+        if let shared = found.shared { return sharedPlacement(id, found, shared) }
         var placement: SandboxPlacement?
         switch network {
         case .machine(let links):
@@ -201,6 +220,7 @@ package final class DockerRuntime: SandboxRuntime {
     }
 
     package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
+        if isShared(id) { return try body() }
         guard case .machine(let links) = network else { throw RuntimeError.unsupported("entering a sandbox's network") }
         let namespace = links.namespace(try Self.checked(id))
         guard namespace.exists else { throw RuntimeError.notFound(id) }
@@ -248,6 +268,14 @@ extension DockerRuntime.Memory {
 extension ContainerFacts {
     /// As a label says, which only who may ask the engine can write.
     var linkNumber: UInt32? { self[label: DockerNames.linkKey].flatMap { UInt32($0) } }
+
+    /// Its ports in the machine's own network; nil where it has another one. Labels alone would not do: an image may bring some.
+    var shared: SharedNetwork? {
+        guard resources.network == "host", let execd = self[label: DockerNames.execdPortKey].flatMap({ UInt16($0) }),
+            let code = self[label: DockerNames.codePortKey].flatMap({ UInt16($0) }), execd != 0, code != 0
+        else { return nil }
+        return SharedNetwork(execd: execd, code: code)
+    }
 
     /// execd ends as the sandbox's program has ended.
     func end(of id: String) -> SandboxEnd {

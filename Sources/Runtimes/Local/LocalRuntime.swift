@@ -76,7 +76,7 @@ package final class LocalRuntime: SandboxRuntime {
         let engineSpec = EngineSpec(spec, image, layers: below)
         try Self.goOn()
         // One that is held gets its policy with its use.
-        if engine.configuration.sharesNetwork, !spec.isHeld { try Self.checkUnguarded(spec.policy) }
+        if engine.configuration.sharesNetwork, !spec.isHeld { try spec.policy.checkUnguarded() }
         let prepared = try await CreateStep.prepare.timed { () async throws(RuntimeError) in
             try await engine.prepare(engineSpec)
         }
@@ -112,7 +112,7 @@ package final class LocalRuntime: SandboxRuntime {
                     try await namespaceGuard.replace(use.id, with: use.policy)
                 }
             } else {
-                try Self.checkUnguarded(use.policy)
+                try use.policy.checkUnguarded()
             }
             try await CreateStep.begin.timed { () async throws(RuntimeError) in try await engine.begin(use) }
             return prepared.placement
@@ -177,13 +177,6 @@ package final class LocalRuntime: SandboxRuntime {
 
     package func serves(_ id: String, port: UInt16) -> Bool {
         namespaces.withLock { $0[id] != nil } || engine.serves(id, port: port)
-    }
-
-    /// - Throws: if somebody would have to enforce the policy.
-    private static func checkUnguarded(_ policy: Policy) throws(RuntimeError) {
-        guard policy == .allowAll else {
-            throw .policyRefused("networkPolicy cannot be enforced in this machine's own network (local.network_mode)")
-        }
     }
 
     /// The image of a sandbox, and the borrowed layers above it, the topmost first.

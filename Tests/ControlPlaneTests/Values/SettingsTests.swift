@@ -299,7 +299,7 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         (docker + "sandbox_binds = [\"data:/a\"]", "docker.sandbox_binds.0"),
         (docker + "sandbox_binds = [\"/a:/opt/opensandbox\"]", "docker.sandbox_binds.0"),
         (docker + "sandbox_binds = [\"/a:/b:shared\"]", "docker.sandbox_binds.0"),
-        (docker + "network_mode = \"host\"", "docker.network_mode"),
+        (docker + "network_mode = \"Host\"", "docker.network_mode"),
         (docker + "network_mode = \"container:guard\"", "docker.network_mode"),
         (docker + "pids_limit = -1", "docker.pids_limit"),
         ("[egres]\n", "egres is unknown; did you mean egress?"),
@@ -459,6 +459,33 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         try open.requireKey(isInteractive: true, environment: [:])
         try open.requireKey(isInteractive: false, environment: ["OPENSANDBOX_INSECURE_SERVER": "YES"])
         try Settings().requireKey(isInteractive: false, environment: [:])
+    }
+
+    @Test func `containers in the machine's own network are asked for by name, and need a key`() throws {
+        var shared = try settings(docker + "network_mode = \"host\"")
+        #expect(shared.sharedNetwork == "docker.network_mode = \"host\"")
+        #expect(try settings(docker).sharedNetwork == nil)
+        #expect(try settings("[local]\nnetwork_mode = \"host\"").sharedNetwork == "local.network_mode = \"host\"")
+        try RuntimePlane.checkNetwork(shared)
+        shared.server.apiKey = ""
+        let error = #expect(throws: ConfigurationError.self) {
+            try shared.requireKey(isInteractive: true, environment: ["OPENSANDBOX_INSECURE_SERVER": "YES"])
+        }
+        #expect(error?.description.contains("docker.network_mode") == true)
+    }
+
+    @Test(arguments: [
+        ("host = \"tcp://127.0.0.1:2375\"", "asks who connects"),
+        ("host = \"https://127.0.0.1:2376\"", "asks who connects"),
+        ("[egress]\nplacement = \"sidecar\"\nimage = \"x\"", "egress.placement"),
+        ("[egress]\nrules_dir = \"/etc\"", "egress.rules_dir"),
+        ("[local.ports]\nfirst = 20000\nlast = 20009", "[local.ports]"),
+        ("[local]\nnetwork_mode = \"host\"", "runtime.type"), ("[secure_runtime]\ntype = \"gvisor\"", "secure_runtime"),
+    ])
+    func `what cannot be had in the machine's own network is refused`(_ text: String, _ word: String) throws {
+        let read = try settings(docker + "network_mode = \"host\"\n" + text)
+        let error = #expect(throws: ConfigurationError.self) { try RuntimePlane.checkNetwork(read) }
+        #expect(error?.description.contains(word) == true, "\(error.map(String.init(describing:)) ?? "")")
     }
 
     @Test func `a generated secret is kept, for its owner only`() throws {

@@ -20,6 +20,7 @@ import Testing
         found.sidecar = try #require(PolicySidecar(words: "7,5"))
         #expect(try Options.parse(found.serving).sidecar == found.sidecar && PolicySidecar(words: "5,x") == nil)
         let serving = try Options.parse(options.serving)
+        #expect(serving.address == nil, "every address")
         // It is passed those of commands alone.
         #expect(serving.ownGroup.isEmpty && serving.commandGroup.descriptors == [3, 4])
         #expect(serving.serves && serving.port == 7 && serving.tokenFile == "/t" && serving.maxLine == 2048)
@@ -28,7 +29,8 @@ import Testing
     @Test(arguments: [
         ["--port"], ["--port", "x"], ["--port", "70000"], ["--"], ["sleep"], ["--token-file"], ["--longest-line"],
         ["--report"], ["--report", "-1"], ["--report", "x"], ["--longest-line", "1023"], ["--longest-line", "4194305"],
-        ["--longest-line", "1e3"], ["--own-group"], ["--own-group", "2"], ["--command-group", "3;4"],
+        ["--longest-line", "1e3"], ["--address"], ["--address", "localhost"], ["--address", "127.0.0.1:80"],
+        ["--own-group"], ["--own-group", "2"], ["--command-group", "3;4"],
     ])
     func `a malformed command line is refused`(arguments: [String]) {
         #expect(throws: Options.OptionError.self) { try Options.parse(arguments) }
@@ -38,6 +40,12 @@ import Testing
     func `a flag has one dash or two, and its value behind it or behind a sign of equality`(arguments: [String]) throws
     {
         #expect(try Options.parse(arguments).port == 1234)
+    }
+
+    @Test func `the process that serves is told the one address at which it does`() throws {
+        let options = try Options.parse(["--held", "--address", "127.0.0.1", "--port=40001"])
+        let serving = try Options.parse(options.serving)
+        #expect(serving.address == "127.0.0.1" && serving.port == 40_001 && serving.listener == nil)
     }
 
     @Test func `flags go over variables`() throws {

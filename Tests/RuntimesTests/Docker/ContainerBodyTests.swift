@@ -3,6 +3,7 @@ import JSON
 import Netfilter
 import NetworkPolicy
 import Spelling
+import System
 import TestSupport
 import Testing
 
@@ -59,6 +60,26 @@ import Testing
         }["HostConfig"]
         #expect(host?["CapDrop"] == .array([.string("NET_ADMIN"), .string("NET_RAW")]))
         #expect(host?["SecurityOpt"] == .array([]))
+    }
+
+    @Test func `in the machine's own network execd listens on loopback alone, and root has no port below 1024`() {
+        #expect(
+            ContainerBody.command(user: nil, maxOutputLine: nil, hasToken: false, port: 40_001)
+                == [
+                    "/opt/opensandbox/lib/execd", "--held", "--variables-file", "/opt/opensandbox/variables",
+                    "--address",
+                    "127.0.0.1", "--port", "40001",
+                ])
+        let host = body {
+            $0.network = "host"
+            $0.confinement.droppedCapabilities = []
+            $0.confinement = $0.confinement.inMachineNetwork
+        }["HostConfig"]
+        #expect(host?["NetworkMode"] == .string("host") && host?["Dns"] == nil, "names are the machine's")
+        #expect(host?["CapDrop"] == .array(["NET_BIND_SERVICE", "NET_ADMIN", "NET_RAW"].map { .string($0) }))
+        var twice = ContainerConfinement()
+        twice.droppedCapabilities = ["NET_BIND_SERVICE"]
+        #expect(twice.inMachineNetwork == twice)
     }
 
     @Test func `options of security come in the contract's order`() {
@@ -158,6 +179,21 @@ import Testing
         #expect(throws: RuntimeError.self) { try ContainerProcess(1, of: id) }
         let own = try ContainerProcess(getpid(), of: id)
         #expect(throws: RuntimeError.self) { try own.check() }
+    }
+
+    @Test func `a process in another network is told from one in this`() throws {
+        try ContainerProcess(getpid(), of: id).checkSharesNetwork()
+        let folder = TemporaryFolder("netns")
+        let namespace = try NetworkNamespace.create(named: "other", in: folder.path)
+        defer { try? namespace.delete() }
+        var launch = ProcessLaunch(["/bin/sleep", "60"], environment: [])
+        launch.networkNamespace = namespace.path
+        let process = try launch.start()
+        defer {
+            kill(process, SIGKILL)
+            _ = ProcessExit(waitingFor: process)
+        }
+        #expect(throws: RuntimeError.self) { try ContainerProcess(process, of: id).checkSharesNetwork() }
     }
 
     @Test func `a namespace that turns out to be another's is left as it is`() throws {

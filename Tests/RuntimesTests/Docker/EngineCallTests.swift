@@ -81,6 +81,33 @@ import Testing
         #expect(found.isolation == expected)
     }
 
+    private func facts(network: String, _ labels: String) throws -> ContainerFacts {
+        let state =
+            #"{"Status":"running","Running":true,"Paused":false,"Restarting":false,"OOMKilled":false,"Pid":7,"ExitCode":0}"#
+        let text =
+            #"{"Id":"x","State":\#(state),"Config":{"Labels":{\#(labels)}},"HostConfig":{"NetworkMode":"\#(network)"},"Image":"i"}"#
+        return try EngineClient.read(Array(text.utf8))
+    }
+
+    @Test func `ports in the machine's own network are read of a container that is there, whatever its image says`()
+        throws
+    {
+        let labels = #""sallyport.io/execd-port":"40001","sallyport.io/code-port":"40002""#
+        #expect(try facts(network: "host", labels).shared == SharedNetwork(execd: 40_001, code: 40_002))
+        #expect(try facts(network: "none", labels).shared == nil, "an image brings labels")
+        for wrong in [
+            "", #""sallyport.io/execd-port":"40001""#, #""sallyport.io/execd-port":"0","sallyport.io/code-port":"1""#,
+            #""sallyport.io/execd-port":"","sallyport.io/code-port":"""#,
+            #""sallyport.io/execd-port":"65536","sallyport.io/code-port":"1""#,
+        ] { #expect(try facts(network: "host", wrong).shared == nil, "\(wrong)") }
+    }
+
+    @Test func `an image's variables are names and values, of which a value may have any bytes`() throws {
+        let text = #"{"Id":"i","Os":"linux","Architecture":"amd64","Config":{"Env":["A=b=c","B=","C","D=\u0301"]}}"#
+        let image: EngineImage = try EngineClient.read(Array(text.utf8))
+        #expect(image.environment == ["A": "b=c", "B": "", "D": "\u{301}"])
+    }
+
     @Test func `events are told apart, and what is none is refused`() throws {
         func read(_ text: String) throws -> EngineEvent? { try EngineEvent.read(Array(text.utf8)) }
         let died = try read(

@@ -77,6 +77,11 @@ package struct EngineAddress: Hashable, Sendable, CustomStringConvertible {
                 ?? (verifies ? folder ?? (environment["HOME"] ?? "/root") + "/.docker" : nil))
     }
 
+    /// Whether all who reach it may use it: a port that asks for no certificate.
+    package var isOpen: Bool {
+        if case .server = place { certificates == nil } else { false }
+    }
+
     package var description: String {
         switch place {
         case .socket(let path): "unix://\(path)"

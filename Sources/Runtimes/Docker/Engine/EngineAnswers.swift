@@ -32,6 +32,7 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
         var memory: Int64?
         /// The name of its OCI runtime.
         var runtime: String?
+        /// What it was made with: `host` for the machine's own.
         var network: String?
         /// Capabilities, with or without `CAP_`.
         var drops: [String]?
@@ -132,6 +133,15 @@ struct EngineImage: Decodable, Hashable, Sendable {
     enum CodingKeys: String, CodingKey {
         case id = "Id", system = "Os", architecture = "Architecture", configuration = "Config", tags = "RepoTags"
         case digests = "RepoDigests"
+    }
+
+    var environment: [ExactName: String] {
+        var found: [ExactName: String] = [:]
+        for entry in (configuration?.environment ?? []).map(\.unicodeScalars) {
+            guard let sign = entry.firstIndex(of: "=") else { continue }
+            found[ExactName(String(entry[..<sign]))] = String(entry[sign...].dropFirst())
+        }
+        return found
     }
 
     var volumePaths: [String] { (configuration?.volumes ?? [:]).keys.map(\.text).sorted() }

@@ -9,8 +9,9 @@ import System
 
 /// The sockets by which execd listens in sandboxes that share the machine's network.
 ///
-/// Each is bound here and passed to execd, and held here as long as the sandbox has files: no other program, above all no
-/// other sandbox, can take the port when its execd has ended, and be sent what was meant for it.
+/// Each is held here as long as the sandbox has files: no other program, above all no other sandbox, can take the port when its
+/// execd has ended, and be sent what was meant for it. A local sandbox is passed one that is bound here. A container's execd binds
+/// its own, of which this has a copy.
 final class SharedListeners: Sendable {
     /// By the sandbox's id.
     private let held = Mutex<[String: CInt]>([:])
@@ -54,7 +55,8 @@ final class SharedListeners: Sendable {
         return socket != nil
     }
 
-    private func keep(_ socket: CInt, for id: String) {
+    /// - Parameter socket: becomes this object's.
+    func keep(_ socket: CInt, for id: String) {
         if let old = held.withLock({ $0.updateValue(socket, forKey: id) }) { close(old) }
     }
 

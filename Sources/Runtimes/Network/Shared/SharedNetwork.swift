@@ -1,12 +1,12 @@
 import Addresses
 import Spelling
 
-/// What a sandbox has that shares the machine's network (`LocalConfiguration.sharesNetwork`): ports of its own on the machine's
-/// loopback, where every sandbox would else want the same ones.
+/// What a sandbox has that shares the machine's network (`LocalConfiguration.sharesNetwork`, `DockerConfiguration.sharesNetwork`):
+/// ports of its own on the machine's loopback, where every sandbox would else want the same ones.
 struct SharedNetwork: Codable, Hashable, Sendable {
     static let address = IPv4Address("127.0.0.1")!
 
-    /// Where its execd listens: bound before anything of the sandbox runs, and held until it is deleted.
+    /// Where its execd listens: bound before anything of the image runs, and held until the sandbox is deleted.
     var execd: UInt16
     /// For the Jupyter server of its image, or what answers in its place. Nothing holds it.
     var code: UInt16
@@ -15,6 +15,9 @@ struct SharedNetwork: Codable, Hashable, Sendable {
     var services: [Int: Int] { [Int(StartWait.execdPort): Int(execd), Self.codePort: Int(code)] }
 
     private static let codePort = 44771
+
+    /// The variables that `environment` may set.
+    static let variables: Set<ExactName> = ["JUPYTER_HOST", "JUPYTER_PORT", "JUPYTER_TOKEN"]
 
     /// The variables of its programs, which are told of its ports. The token of an image's Jupyter server is known to everybody
     /// who has the image, and here others can connect to it: it gets one of its own.
