@@ -11,7 +11,7 @@ import threading
 
 import httpx
 import pytest
-from plain_server import body, container, engine, plain_engine, reaches, server  # noqa: F401
+from plain_server import body, container, plain_engine, reaches, server  # noqa: F401
 from support.inside import exit_code, say
 from support.server import BINARY, AllInOneServer, complaint, deny_but, free_port
 from support.waiting import eventually
@@ -193,15 +193,15 @@ class Thief(threading.Thread):
                     self.heard += connection.recv(65536)
 
 
-def test_a_port_that_another_program_takes_first_is_given_up_for_another(server, engine):
+def test_a_port_that_another_program_takes_first_is_given_up_for_another(server, plain_engine):
     # The pool's next one would be robbed in its place.
     eventually(lambda: server.api.get("/v1/pools/ready").json()["status"]["available"] == 1, within=30)
-    thief = Thief(engine)
+    thief = Thief(plain_engine)
     thief.start()
     try:
         sandbox = server.create()
         try:
-            assert thief.port and ports(engine, sandbox)["execd"] != thief.port
+            assert thief.port and ports(plain_engine, sandbox)["execd"] != thief.port
             assert say(sandbox, "echo there") == "there"
         finally:
             sandbox.kill()
@@ -210,27 +210,29 @@ def test_a_port_that_another_program_takes_first_is_given_up_for_another(server,
         thief.join()
         thief.socket.close()
     assert not thief.heard, "the server told a stranger something"
+    eventually(lambda: sandbox.id not in "".join(
+        plain_engine.run(*words).stdout for words in (("ps", "--all", "--format", "{{.Names}}"), ("volume", "ls"))))
 
 
-def test_it_outlives_its_server_and_its_port_stays_its_own_until_it_is_deleted(server, engine):
+def test_it_outlives_its_server_and_its_port_stays_its_own_until_it_is_deleted(server, plain_engine):
     sandbox = server.create()
     server.kill()
     server.start()
     assert say(sandbox, "echo there") == "there"
-    port = ports(engine, sandbox)["execd"]
-    engine.run("kill", f"sandbox-{sandbox.id}")
+    port = ports(plain_engine, sandbox)["execd"]
+    plain_engine.run("kill", f"sandbox-{sandbox.id}")
     eventually(lambda: server.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] != "Running")
     assert not can_bind(port)
     server.api.delete(f"/v1/sandboxes/{sandbox.id}")
     assert can_bind(port)
 
 
-def test_who_takes_the_port_of_one_that_ended_while_no_server_ran_is_told_nothing(server, engine):
+def test_who_takes_the_port_of_one_that_ended_while_no_server_ran_is_told_nothing(server, plain_engine):
     sandbox = server.create()
-    port = ports(engine, sandbox)["execd"]
+    port = ports(plain_engine, sandbox)["execd"]
     told = server.api.get(f"/v1/sandboxes/{sandbox.id}/endpoints/44772").json()
     server.kill()
-    engine.run("kill", f"sandbox-{sandbox.id}")
+    plain_engine.run("kill", f"sandbox-{sandbox.id}")
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind(("127.0.0.1", port))

@@ -16,7 +16,7 @@ extension DockerRuntime {
         guard !hasBegun(id), memory.withLock({ $0.tokens[id] == nil && $0.making.insert(id).inserted }) else {
             throw .alreadyExists(id)
         }
-        defer { memory.withLock { _ = $0.making.remove(id) } }
+        defer { endMaking(id) }
         // One that is held gets its policy with its use.
         if configuration.sharesNetwork, !spec.isHeld { try spec.policy.checkUnguarded() }
         let image = try await CreateStep.image.timed { () async throws(RuntimeError) -> EngineImage in
@@ -107,7 +107,7 @@ extension DockerRuntime {
             return token
         }
         guard let token else { throw .wrongState(id: id, state: "in use", needed: "held") }
-        defer { memory.withLock { _ = $0.making.remove(id) } }
+        defer { endMaking(id) }
         do throws(RuntimeError) {
             try await CreateStep.policy.timed { () async throws(RuntimeError) in
                 switch network {

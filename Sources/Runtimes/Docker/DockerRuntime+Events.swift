@@ -89,6 +89,7 @@ extension DockerRuntime {
     private func take(_ action: EngineEvent.Action, of id: String) async {
         switch action {
         case .died, .destroyed:
+            guard !isPutOff(id) else { return }
             do throws(RuntimeError) {
                 guard let found = try await container(id) else {
                     if action == .destroyed { teller.yield(.lost(id: id, reason: "its container was removed")) }
@@ -105,5 +106,26 @@ extension DockerRuntime {
             if !memory.withLock({ $0.takeOwnPause(id) }) { teller.yield(.missed) }
         case .other: break
         }
+    }
+
+    /// Whether it is too early to say that a sandbox has ended: a container of one that is being made may be made again, with another
+    /// port.
+    private func isPutOff(_ id: String) -> Bool {
+        guard !hasBegun(id) else { return false }
+        return memory.withLock { memory in
+            guard memory.making.contains(id) else { return false }
+            memory.putOff.insert(id)
+            return true
+        }
+    }
+
+    /// Nobody makes the sandbox or lets it begin any more.
+    func endMaking(_ id: String) {
+        let hasEvents = memory.withLock { memory in
+            memory.making.remove(id)
+            return memory.putOff.remove(id) != nil
+        }
+        // Whatever has become of its container by now. One that was never told what to run is nobody's loss.
+        if hasEvents { Task { await self.take(hasBegun(id) ? .destroyed : .died, of: id) } }
     }
 }

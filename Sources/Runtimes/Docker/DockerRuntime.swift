@@ -61,6 +61,8 @@ package final class DockerRuntime: SandboxRuntime {
         var tokens: [String: String] = [:]
         /// Those that are being made, or begin.
         var making: Set<String> = []
+        /// Those of them whose container has ended meanwhile.
+        var putOff: Set<String> = []
         /// What could not be removed yet.
         var unremoved: Set<String> = []
         /// Whether somebody is at work on those.
