@@ -64,7 +64,7 @@ package struct LogFile: ~Copyable {
         guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(), status.st_nlink == 1 else {
             throw SystemCallError(code: EEXIST)
         }
-        guard fchmod(file.number, 0o600) == 0, flock(file.number, LOCK_EX | LOCK_NB) == 0 else { throw .last }
+        guard fchmod(file.number, 0o600) == 0, FileLock.take(file.number) else { throw .last }
         let began = status.st_size == 0 ? now : min(now, File.birth(of: file.number) ?? now)
         return (file.release(), Int(status.st_size), began)
     }

@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -15,7 +17,7 @@ final class InstanceLock: Sendable {
         guard descriptor >= 0 else {
             throw ConfigurationError("\(path) cannot be opened: \(String(cString: strerror(errno))); run as root")
         }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        guard FileLock.take(descriptor) else {
             var bytes = [UInt8](repeating: 0, count: 20)
             let count = pread(descriptor, &bytes, bytes.count, 0)
             close(descriptor)

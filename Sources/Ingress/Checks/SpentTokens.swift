@@ -82,7 +82,7 @@ package final class SpentTokens: Sendable {
         } catch {
             throw problem("cannot be opened", error)
         }
-        guard flock(lock.number, LOCK_EX | LOCK_NB) == 0 else {
+        guard FileLock.take(lock.number) else {
             throw FileError(description: "\(path) belongs to another gateway", isTaken: true)
         }
         var list = SpentList(capacity: capacity)

@@ -51,7 +51,7 @@ struct ImageFolders: Sendable {
     /// Locks the directory for one store, until the descriptor is closed.
     func lock() throws(ImageError) -> CInt {
         let descriptor = open(directory + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        guard descriptor >= 0, FileLock.take(descriptor) else {
             let reason = errno == EWOULDBLOCK ? "another server uses it" : String(cString: strerror(errno))
             close(descriptor)
             throw .storage(action: "opening the image store in \(directory)", reason: reason)
