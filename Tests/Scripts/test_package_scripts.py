@@ -8,10 +8,11 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def purge(folder):
-    """As a purge does with the folder that the configuration named; the rest of the script is about this machine's own."""
+def purge(folder, more=""):
+    """As a purge does with the folder that the configuration named; the rest of the script is about this machine's own. `more` is run
+    before it."""
     functions, _, _ = (ROOT / "deploy/debian/postrm").read_text().partition("if [ -d /run/systemd")
-    done = subprocess.run(["sh", "-ec", functions + 'purge_configured "$1"', "sh", folder], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["sh", "-ec", f'{functions}\n{more}\npurge_configured "$1"', "sh", folder], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -53,6 +54,16 @@ def test_what_may_be_more_than_a_servers_folder_stays(machine, name):
     assert sorted(machine.rglob("*")) == before
 
 
-@pytest.mark.parametrize("folder", ["/", "/home", "/usr", "/usr/bin", "/etc", "/var", "/var/lib", "/root", "."])
+# Takes every folder for a server's, and removes nothing.
+TAKEN = 'purge_servers() { echo "taken: $1" >&2; }'
+
+
+@pytest.mark.parametrize("folder", [
+    "/", "/home", "/usr", "/usr/bin", "/usr/share/doc", "/etc", "/etc/apt", "/var", "/var/lib", "/root", "/srv", "/tmp", "/proc/self", "."])
 def test_parts_of_the_system_stay_whatever_is_in_them(folder):
-    assert "stays" in purge(folder)
+    assert "stays" in purge(folder, TAKEN)
+
+
+def test_other_folders_are_looked_at(tmp_path):
+    for folder in ("/var/lib/dpkg", tmp_path):
+        assert purge(folder, TAKEN) == f"taken: {folder}\n"
