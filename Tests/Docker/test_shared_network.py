@@ -4,6 +4,7 @@ reached as its own, though root of all of them is the same user."""
 import contextlib
 import http.server
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import threading
 import httpx
 import pytest
 from plain_server import body, container, plain_engine, reaches, server  # noqa: F401
-from support.inside import exit_code, say
+from support.inside import say
 from support.server import BINARY, AllInOneServer, complaint, deny_but, free_port
 from support.waiting import eventually
 
@@ -131,7 +132,9 @@ def test_nothing_of_it_may_change_the_network(pair):
     sets = say(pair[0], "grep -E 'Cap(Eff|Prm|Bnd|Inh|Amb)' /proc/self/status /proc/1/status | awk '{print $2}'").split()
     net_bind, net_admin, net_raw = 1 << 10, 1 << 12, 1 << 13
     assert sets and not any(int(bits, 16) & (net_bind | net_admin | net_raw) for bits in sets)
-    assert exit_code(pair[0], "python3 -c \"import socket; socket.socket().bind(('127.0.0.1', 80))\"") == 1
+    # Where a machine reserves no ports for root, as in a container, that port is anybody's.
+    if int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) > 80:
+        assert "PermissionError" in say(pair[0], "python3 -c \"import socket; socket.socket().bind(('127.0.0.1', 80))\" 2>&1 || true")
 
 
 @pytest.mark.parametrize("wish, word", [
