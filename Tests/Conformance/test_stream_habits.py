@@ -37,7 +37,8 @@ def test_the_readers_of_five_sdks_tell_the_same_of_every_stream(execd, tmp_path)
             for part in answer.iter_raw():
                 waiting.append(part)
 
-    thread = threading.Thread(target=wait)
+    # A test that fails before the gate opens leaves it to wait until execd is gone.
+    thread = threading.Thread(target=wait, daemon=True)
     thread.start()
 
     done = heard(stream("/command", command="printf 'one\\ntwo'; echo bad >&2; exit 3"))
