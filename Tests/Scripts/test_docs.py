@@ -128,13 +128,30 @@ def test_pages_name_metrics_that_are_counted():
     assert missing == []
 
 
-def test_every_test_of_the_checklist_is_there():
+def what_tests_there_are() -> tuple[dict[str, str], dict[str, str]]:
+    """The text of each file of pytest, and of what is in each suite of Swift."""
     files = {path.name: path.read_text() for path in (ROOT / "Tests").rglob("test_*.py")}
     suites: dict[str, str] = {}
     for path in (ROOT / "Tests").rglob("*.swift"):
         text = path.read_text()
         for suite in re.findall(r"\bstruct (\w+Tests)\b", text):
             suites[suite] = suites.get(suite, "") + text
+    return files, suites
+
+
+def test_pages_name_tests_that_are_there():
+    files, suites = what_tests_there_are()
+    functions = {name for text in files.values() for name in re.findall(r"def (test_\w+)\(", text)}
+    # A file of Swift has several suites.
+    stems = {path.stem for pattern in ("*Tests*", "test_*.py") for path in (ROOT / "Tests").rglob(pattern)}
+    known = {*files, *suites, *functions, *stems}
+    missing = [f"{page.name}: {name}" for page in [*PAGES, ROOT / "ARCHITECTURE.md"]
+               for name in re.findall(r"\btest_\w+\.py|(?<=`)test_\w+(?=`)|\b\w+Tests\b", page.read_text()) if name not in known]
+    assert missing == []
+
+
+def test_every_test_of_the_checklist_is_there():
+    files, suites = what_tests_there_are()
     page = (ROOT / "docs/checklist.md").read_text()
     functions = re.findall(r"`(test_\w+\.py)::(\w+)`", page)
     sentences = re.findall(r"`(\w+Tests): ([^`]+)`", page)
