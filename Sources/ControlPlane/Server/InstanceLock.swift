@@ -1,5 +1,3 @@
-import System
-
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -17,7 +15,9 @@ final class InstanceLock: Sendable {
         guard descriptor >= 0 else {
             throw ConfigurationError("\(path) cannot be opened: \(String(cString: strerror(errno))); run as root")
         }
-        guard FileLock.take(descriptor) else {
+        // Tried once, not as `FileLock` does: who starts looks at the locks of every server of the machine, and would wait for each.
+        // `InstanceLocks.taken` waits for what is left of one that has ended.
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             var bytes = [UInt8](repeating: 0, count: 20)
             let count = pread(descriptor, &bytes, bytes.count, 0)
             close(descriptor)
