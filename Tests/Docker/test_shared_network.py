@@ -12,10 +12,11 @@ import threading
 
 import httpx
 import pytest
+from opensandbox.exceptions import SandboxException
 from plain_server import body, container, plain_engine, reaches, server  # noqa: F401
 from support.inside import say
 from support.server import BINARY, AllInOneServer, complaint, deny_but, free_port
-from support.waiting import eventually
+from support.waiting import answers, eventually
 
 HOST = 'network_mode = "host"\n'
 TABLES = HOST + """
@@ -99,6 +100,12 @@ def test_two_at_once_run_commands_and_keep_files_apart(server, plain_engine, pai
         assert say(sandbox, "echo $JUPYTER_PORT") == str(ports(plain_engine, sandbox)["code"])
         assert say(sandbox, "getent hosts localhost && getent hosts $(hostname)")
     assert len({port for sandbox in pair for port in ports(plain_engine, sandbox).values()}) == 4
+
+
+def test_an_api_that_is_killed_is_started_again_at_its_port(pair):
+    with pytest.raises(SandboxException):
+        pair[0].commands.run("pkill -KILL -f -- '[-]-serve'")
+    assert eventually(lambda: answers(lambda: say(pair[0], "echo there"), SandboxException) == "there")
 
 
 @pytest.mark.parametrize("proxied", [False, True])

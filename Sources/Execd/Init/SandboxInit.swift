@@ -1,4 +1,5 @@
 import CLinux
+import HTTPServer
 import Spelling
 import System
 
@@ -55,6 +56,12 @@ struct SandboxInit {
             }
             options.stateFile = file
             if options.isHeld { options.started = outcome?.reading }
+        }
+        if let address = options.address, options.listener == nil {
+            do throws(ListenError) { options.listener = try OwnListener.bind(address, port: options.port) } catch {
+                Bootstrap.complain("\(error)")
+                return 125
+            }
         }
         var sandbox = SandboxInit(options, executable, environment, heldStart: outcome)
         do throws(StartFailure) { try sandbox.start() } catch {

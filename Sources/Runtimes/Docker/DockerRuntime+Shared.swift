@@ -41,12 +41,16 @@ extension DockerRuntime {
     ) async throws(RuntimeError) -> ContainerProcess {
         do throws(RuntimeError) { return try await held(id, found, shared) } catch {
             guard !error.isOfAPort else { throw error }
-            // Of one that has ended there is nothing to look at, and it says itself why.
-            let words = await lastWords(of: id)
+            // Of one that has ended there is nothing to look at, and it says itself why. The engine may hear of it a moment later.
+            for _ in 0..<Self.looks {
+                guard let now = try await container(id), now.state.phase != .ended else { break }
+                try? await Task.sleep(for: .milliseconds(50))
+            }
             guard let now = try await container(id), now.state.phase == .ended else { throw error }
-            throw .startFailed(id: id, reason: "execd has ended: \(words)")
+            throw .startFailed(id: id, reason: "execd has ended: \(await lastWords(of: id))")
         }
     }
+    private static let looks = 20
 
     private func held(
         _ id: String, _ found: ContainerFacts, _ shared: SharedNetwork
