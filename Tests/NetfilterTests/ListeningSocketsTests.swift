@@ -49,6 +49,36 @@ import Testing
         #expect(ListeningSockets.listener(in: [UInt8](repeating: 0, count: 71), atPort: 0) == nil, "it is cut short")
     }
 
+    @Test func `who takes IPv6 alone takes nothing of IPv4`() throws {
+        let socket = Glibc.socket(AF_INET6, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        defer { close(socket) }
+        var on: CInt = 1
+        let size = socklen_t(MemoryLayout<CInt>.size)
+        #expect(setsockopt(socket, CInt(IPPROTO_IPV6), IPV6_V6ONLY, &on, size) == 0)
+        #expect(RawSocketAddress(everywhereIPv4: false, port: 0).bind(socket) == 0 && listen(socket, 1) == 0)
+        let port = try RawSocketAddress(of: socket).port
+        #expect(try ListeningSockets().listeners(atPort: port, reachedAt: IPAddress("127.0.0.1")).isEmpty)
+        #expect(try ListeningSockets().listeners(atPort: port, reachedAt: IPAddress("::1")).count == 1)
+    }
+
+    @Test(arguments: ["127.0.0.1", "::1"])
+    func `the other end of a connection is known, and has an inode when a program has accepted it`(
+        _ address: String
+    ) throws {
+        let (server, port) = bound(address), (client, clientPort) = bound(address)
+        defer { for one in [server, client] { close(one) } }
+        listen(server, 1)
+        let ip = try #require(IPAddress(address)), sockets = try ListeningSockets()
+        #expect(try sockets.accepted(at: ip, port, from: ip, clientPort) == nil, "it only listens")
+        #expect(RawSocketAddress(ip, port: port).connect(client) == 0)
+        #expect(try sockets.accepted(at: ip, port, from: ip, clientPort)?.inode == 0)
+        let accepted = accept(server, nil, nil)
+        defer { close(accepted) }
+        var status = stat()
+        #expect(fstat(accepted, &status) == 0)
+        #expect(try sockets.accepted(at: ip, port, from: ip, clientPort)?.inode == UInt32(status.st_ino))
+    }
+
     @Test func `a socket that was given away is its new owner's`() throws {
         let (socket, port) = bound()
         defer { close(socket) }

@@ -54,12 +54,13 @@ final class LoopbackDialer: InsideDialer {
         do throws(SystemCallError) { try DetachedThread.start(dial) } catch { dial() }
     }
 
-    /// Where others listen as well, only to what is the sandbox's, before and after: it may change hands in between.
+    /// Where others listen as well, only to what is the sandbox's: another one may listen there, too, for the moment between two looks,
+    /// and would have accepted the connection by then. What nobody has accepted waits for one of those that the second look found.
     private func connect(_ id: String, _ port: UInt16) throws -> CInt {
         let refused = IOError(errnoCode: ECONNREFUSED, reason: "connect")
         guard runtime.serves(id, port: port) else { throw refused }
         let connection = try runtime.inside(id) { try Self.connect(port) }
-        guard runtime.serves(id, port: port) else {
+        guard runtime.serves(id, port: port), runtime.serves(id, connection: connection) else {
             close(connection)
             throw refused
         }

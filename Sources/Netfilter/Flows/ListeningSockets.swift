@@ -8,7 +8,7 @@ import Addresses
 public struct ListeningSockets: Sendable {
     private let socket: NetlinkSocket
 
-    /// One of them.
+    /// One of them, or one that they have accepted.
     public struct Listener: Hashable, Sendable {
         public var user: UInt32
         /// As links of /proc/PID/fd name it. The kernel counts them round, so that another socket may have it one day.
@@ -28,6 +28,8 @@ public struct ListeningSockets: Sendable {
     private static let cookie = 4 + SocketDestroyer.idLength - 8
     private static let user = 4 + SocketDestroyer.idLength + 12
     private static let end = user + 8
+    /// INET_DIAG_SKV6ONLY
+    private static let onlyIPv6: UInt16 = 11
 
     public init() throws(NetfilterError) { socket = try NetlinkSocket(.socketDiagnostics) }
 
@@ -51,12 +53,47 @@ public struct ListeningSockets: Sendable {
             let request = NetlinkMessage(
                 type: SocketDestroyer.byFamily, flags: NetlinkFlag.dump,
                 body: [family, IPProtocol.tcp, 0, 0] + NetlinkMessage.hostBytes(Self.listening) + identifier)
-            let found = try socket.dump("listing sockets that listen", request) { reply in
-                Self.listener(in: Array(reply.payload.prefix(Self.end)), atPort: port, reachedAt: address)
+            let found = try socket.dump("listing sockets that listen", request) { reply -> Listener? in
+                // Anybody may listen at every address of IPv6 beside whoever has the port at one of IPv4.
+                let takesIPv4 = reply.attributes(after: Self.end)[Self.onlyIPv6]?.first != 1
+                guard takesIPv4 || address?.isIPv4 != true else { return nil }
+                return Self.listener(in: Array(reply.payload.prefix(Self.end)), atPort: port, reachedAt: address)
             }
             listeners.formUnion(found)
         }
         return listeners
+    }
+
+    /// The other end of a connection of the network to itself; nil where there is none any more. Until a program has accepted it, its
+    /// inode is 0.
+    public func accepted(
+        at address: IPAddress, _ port: UInt16, from client: IPAddress, _ clientPort: UInt16
+    ) throws(NetfilterError) -> Listener? {
+        let family = UInt8(address.isIPv4 ? AF_INET : AF_INET6)
+        let ports = NetlinkMessage.networkBytes(port) + NetlinkMessage.networkBytes(clientPort)
+        var identifier = ports
+        for place in [address.bytes, client.bytes] {
+            identifier += place
+            identifier += [UInt8](repeating: 0, count: 16 - place.count)
+        }
+        // On any interface, with any cookie.
+        identifier += [UInt8](repeating: 0, count: 4)
+        identifier += [UInt8](repeating: 0xff, count: 8)
+        let request = NetlinkMessage(
+            type: SocketDestroyer.byFamily, flags: NetlinkFlag.acknowledge,
+            body: [family, IPProtocol.tcp, 0, 0] + NetlinkMessage.hostBytes(UInt32.max) + identifier)
+        do throws(NetfilterError) {
+            // An answer and an acknowledgement, which are read as a dump's are.
+            return try socket.dump("looking for the other end of a connection", request) { reply -> Listener? in
+                let bytes = Array(reply.payload.prefix(Self.end))
+                // Where there is no connection, the kernel tells of what listens there.
+                guard bytes.count == Self.end, Array(bytes[4..<8]) == ports else { return nil }
+                return Self.listener(in: bytes, atPort: port)
+            }.first
+        } catch {
+            guard error.isNotFound else { throw error }
+            return nil
+        }
     }
 
     /// The socket in a reply; nil if it has another port, is not reached there, or the reply is too short.
@@ -65,7 +102,7 @@ public struct ListeningSockets: Sendable {
         if let address {
             let place = reply[0] == UInt8(AF_INET) ? reply[8..<12] : reply[8..<24]
             guard let own = IPAddress(bytes: place)?.unmapped else { return nil }
-            // One of every address of IPv6 takes IPv4, too, unless it says otherwise.
+            // One of every address of IPv6 takes IPv4, too.
             guard own == address || place.allSatisfy({ $0 == 0 }) && (own.isIPv4 == address.isIPv4 || !own.isIPv4)
             else {
                 return nil

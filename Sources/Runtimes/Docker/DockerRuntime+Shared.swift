@@ -26,9 +26,12 @@ extension DockerRuntime {
 
     func isShared(_ id: String) -> Bool { memory.withLock { $0.shared[id] != nil } }
 
+    package func serves(_ id: String, port: UInt16) -> Bool { serves(id) { $0.serve(port) } }
+    package func serves(_ id: String, connection: CInt) -> Bool { serves(id) { $0.serve(connection: connection) } }
+
     /// Never true of one that has been removed: whoever dialled it meanwhile may have reached the next that has its port.
-    package func serves(_ id: String, port: UInt16) -> Bool {
-        if let shared = memory.withLock({ $0.shared[id] }) { return shared.sockets?.serve(port) ?? false }
+    private func serves(_ id: String, _ answer: (ContainerSockets) -> Bool) -> Bool {
+        if let shared = memory.withLock({ $0.shared[id] }) { return shared.sockets.map(answer) ?? false }
         guard case .machine(let links) = network, LocalEngine.isIdentifier(id) else { return false }
         return links.namespace(id).exists
     }

@@ -103,6 +103,10 @@ package protocol SandboxRuntime: Sendable {
     /// Whether what listens on a TCP port where `inside` leads to is the sandbox's. True where nobody else could.
     func serves(_ id: String, port: UInt16) -> Bool
 
+    /// Whether a connection that was made where `inside` leads to is the sandbox's: it has accepted it, or nobody has yet. True where
+    /// nobody else could.
+    func serves(_ id: String, connection: CInt) -> Bool
+
     /// Runs `body` on a thread in the network namespace of a sandbox on this machine, to open a socket there. It
     /// blocks.
     /// - Throws: `RuntimeError.unsupported` if the sandbox's network is not on this machine; what `body` throws.
@@ -140,6 +144,7 @@ extension SandboxRuntime {
     package func snapshots() async throws(RuntimeError) -> [String] { [] }
 
     package func serves(_ id: String, port: UInt16) -> Bool { true }
+    package func serves(_ id: String, connection: CInt) -> Bool { true }
 
     package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
         throw RuntimeError.unsupported("entering a sandbox's network")

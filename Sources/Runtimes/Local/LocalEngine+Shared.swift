@@ -51,4 +51,15 @@ extension LocalEngine {
         }
         return false
     }
+
+    /// Whether a connection of this machine to itself was accepted by the sandbox, or by nobody yet. True of any where it has a network
+    /// of its own.
+    func serves(_ id: String, connection: CInt) -> Bool {
+        guard let (record, _) = try? known(id) else { return false }
+        guard record.shared != nil else { return true }
+        guard let users = record.users, let accepted = try? ListeningSockets().accepted(connection) else {
+            return false
+        }
+        return accepted.inode == 0 || users.all.contains(accepted.user)
+    }
 }

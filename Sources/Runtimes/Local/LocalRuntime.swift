@@ -179,6 +179,10 @@ package final class LocalRuntime: SandboxRuntime {
         namespaces.withLock { $0[id] != nil } || engine.serves(id, port: port)
     }
 
+    package func serves(_ id: String, connection: CInt) -> Bool {
+        namespaces.withLock { $0[id] != nil } || engine.serves(id, connection: connection)
+    }
+
     /// The image of a sandbox, and the borrowed layers above it, the topmost first.
     private func files(
         of source: SandboxSource, for caller: String?

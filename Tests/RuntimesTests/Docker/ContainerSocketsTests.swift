@@ -1,3 +1,4 @@
+import Addresses
 import Glibc
 import Netfilter
 import System
@@ -65,6 +66,24 @@ private final class Container {
         var (mine, its) = (stat(), stat())
         #expect(fstat(socket, &mine) == 0 && fstat(copy, &its) == 0 && mine.st_ino == its.st_ino)
         #expect(fcntl(copy, F_GETFD) & FD_CLOEXEC != 0 && others.copy(atPort: port) == nil)
+    }
+
+    @Test func `a connection is a container's that the container has accepted, or nobody yet`() throws {
+        let (socket, port) = try listening()
+        defer { close(socket) }
+        let container = try Container()
+        let sockets = try #require(ContainerSockets(container.id, first: try container.start()))
+        let client = Glibc.socket(AF_INET, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        defer { close(client) }
+        #expect(!sockets.serve(connection: client), "it is not connected")
+        try #require(RawSocketAddress(.v4(SharedNetwork.address), port: port).connect(client) == 0)
+        #expect(sockets.serve(connection: client))
+        let accepted = accept(socket, nil, nil)
+        try #require(accepted >= 0)
+        #expect(!sockets.serve(connection: client), "this process has accepted it")
+        _ = try container.start(holding: [accepted])
+        close(accepted)
+        #expect(sockets.serve(connection: client))
     }
 
     @Test func `a port where nothing listens is nobody's`() throws {

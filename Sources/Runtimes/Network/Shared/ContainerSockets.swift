@@ -17,8 +17,8 @@ struct ContainerSockets: Hashable, Sendable {
     /// The file with the numbers of its processes.
     private let members: String
 
-    /// How many descriptors are looked at before a socket is taken for another's: a program with a million of them holds up nobody
-    /// but itself.
+    /// How many processes and descriptors are looked at before a socket is taken for another's: a program with a million of them holds
+    /// up nobody but itself.
     private static let maxDescriptors = 200_000
 
     /// nil where its processes cannot be told.
@@ -53,52 +53,73 @@ struct ContainerSockets: Hashable, Sendable {
             guard let found = try? listening.listeners(atPort: port, reachedAt: IPAddress(address)) else {
                 return false
             }
-            if !found.isEmpty { return found.allSatisfy { holds($0) } }
+            if !found.isEmpty { return find(found) { close($0) } }
         }
         return false
+    }
+
+    /// Whether the container has accepted a connection of this machine to itself, or nobody has yet.
+    func serve(connection: CInt) -> Bool {
+        guard let accepted = try? ListeningSockets().accepted(connection) else { return false }
+        return accepted.inode == 0 || find([accepted]) { close($0) }
     }
 
     /// A descriptor of the socket that a connection to 127.0.0.1 reaches; nil where there is none, or it is another's.
     func copy(atPort port: UInt16) -> CInt? {
         let found = try? ListeningSockets().listeners(atPort: port, reachedAt: IPAddress("127.0.0.1"))
         guard let found, found.count == 1 else { return nil }
-        return found.first.flatMap(copy)
+        var copy: CInt?
+        _ = find(found) { copy = $0 }
+        return copy
     }
 
-    private func holds(_ listener: ListeningSockets.Listener) -> Bool {
-        guard let socket = copy(listener) else { return false }
-        close(socket)
-        return true
-    }
-
-    /// A descriptor of a socket that a process of the container holds.
-    private func copy(_ listener: ListeningSockets.Listener) -> CInt? {
-        let link = Array("socket:[\(listener.inode)]".utf8CString.dropLast())
+    /// Looks through what the container's processes hold, once for all: there may be as many sockets as descriptors.
+    /// - Parameter take: gets a descriptor of each that is found, which is its to close.
+    /// - Returns: whether all are found.
+    private func find(_ sockets: Set<ListeningSockets.Listener>, _ take: (CInt) -> Void) -> Bool {
+        var missing: [UInt32: UInt64] = [:]
+        for socket in sockets { missing[socket.inode] = socket.cookie }
+        guard missing.count == sockets.count else { return false }
         var looked = 0
         for number in (File.text(members) ?? "").split(separator: "\n").compactMap({ pid_t($0) }) {
+            looked += 1
+            guard looked <= Self.maxDescriptors else { return false }
             guard let process = try? ContainerProcess(number, of: container),
                 let descriptors = try? FolderStream("/proc/\(number)/fd")
             else { continue }
             for name in descriptors {
                 looked += 1
-                guard looked <= Self.maxDescriptors else { return nil }
-                guard let text = name.text, Self.link("/proc/\(number)/fd/\(text)", limit: link.count + 1) == link,
-                    let descriptor = CInt(text)
+                guard looked <= Self.maxDescriptors else { return false }
+                guard let text = name.text, let descriptor = CInt(text),
+                    let inode = Self.inode("/proc/\(number)/fd/\(text)"), let cookie = missing[inode]
                 else { continue }
                 // What it was seen to hold counts only if it still is who it was.
                 let socket = linux_pidfd_getfd(process.descriptor, descriptor)
                 guard socket >= 0 else { continue }
-                if Self.cookie(of: socket) == listener.cookie, (try? process.check()) != nil { return socket }
-                close(socket)
+                guard Self.cookie(of: socket) == cookie, (try? process.check()) != nil else {
+                    close(socket)
+                    continue
+                }
+                take(socket)
+                missing[inode] = nil
+                if missing.isEmpty { return true }
             }
         }
-        return nil
+        return false
     }
 
-    private static func link(_ path: String, limit: Int) -> [CChar]? {
-        var text = [CChar](repeating: 0, count: limit)
-        let length = readlink(path, &text, limit)
-        return length < 0 ? nil : Array(text.prefix(length))
+    /// That of the socket that a link of /proc/PID/fd leads to; nil for anything else.
+    private static func inode(_ link: String) -> UInt32? {
+        let head = "socket:["
+        // Longer ones are cut off, and are no socket's.
+        var text = [UInt8](repeating: 0, count: head.utf8.count + 12)
+        let length = text.withUnsafeMutableBytes { bytes in
+            readlink(link, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+        }
+        guard length > head.utf8.count, text.starts(with: head.utf8), text[length - 1] == UInt8(ascii: "]") else {
+            return nil
+        }
+        return UInt32(String(decoding: text[head.utf8.count..<length - 1], as: UTF8.self))
     }
 
     private static func cookie(of socket: CInt) -> UInt64? {
