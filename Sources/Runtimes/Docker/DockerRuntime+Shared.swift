@@ -79,16 +79,24 @@ extension DockerRuntime {
     func takeBack(_ id: String, _ found: ContainerFacts, _ shared: SharedNetwork) async {
         let isNew = memory.withLock { $0.making.contains(id) }
         guard !isNew, listeners.descriptor(of: id) == nil else { return }
+        var isHeld = false
         switch found.state.phase {
         case .running, .paused:
             let sockets = memory.withLock { $0.shared[id]?.sockets }
             if let socket = await threads.run({ sockets?.copy(atPort: shared.execd) }) {
-                return listeners.keep(socket, for: id)
+                listeners.keep(socket, for: id)
+                isHeld = true
             }
-        case .ended: if listeners.takeBack(id, shared, from: nil) { return }
+        case .ended: isHeld = listeners.takeBack(id, shared, from: nil)
         case .created, .removing, .unknown: return
         }
-        guard memory.withLock({ $0.unheld.insert(id).inserted }) else { return }
+        let now: ContainerFacts?
+        do throws(RuntimeError) { now = try await container(id) } catch { return }
+        // Whoever deleted it meanwhile let go of its port before this took it.
+        guard let now else { return forgetShared(id) }
+        guard !isHeld, now.state.phase == found.state.phase, memory.withLock({ $0.unheld.insert(id).inserted }) else {
+            return
+        }
         logger.warning(
             "the port of a sandbox's execd could not be taken over: another program has it",
             metadata: ["sandbox": "\(id)", "port": "\(shared.execd)"])
