@@ -112,14 +112,13 @@ struct ContainerSockets: Hashable, Sendable {
     private static func inode(_ link: String) -> UInt32? {
         let head = "socket:["
         // Longer ones are cut off, and are no socket's.
-        var text = [UInt8](repeating: 0, count: head.utf8.count + 12)
-        let length = text.withUnsafeMutableBytes { bytes in
-            readlink(link, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
-        }
-        guard length > head.utf8.count, text.starts(with: head.utf8), text[length - 1] == UInt8(ascii: "]") else {
+        var text = [CChar](repeating: 0, count: head.utf8.count + 12)
+        let length = readlink(link, &text, text.count)
+        let bytes = text.prefix(max(0, length)).map { UInt8(bitPattern: $0) }
+        guard bytes.count > head.utf8.count, bytes.starts(with: head.utf8), bytes.last == UInt8(ascii: "]") else {
             return nil
         }
-        return UInt32(String(decoding: text[head.utf8.count..<length - 1], as: UTF8.self))
+        return UInt32(String(decoding: bytes[head.utf8.count..<bytes.count - 1], as: UTF8.self))
     }
 
     private static func cookie(of socket: CInt) -> UInt64? {
