@@ -3,7 +3,7 @@
     python3 Benchmarks/Execd/commands.py [EARLIER]
 
 EARLIER is an older execd, which takes its turn in each round. Medians of the time, and execd's own processor time: on a busy machine the
-second says more.
+second says more. `GET /ping` by the same connection is what any request takes, this client's part included.
 """
 
 import http.client
@@ -32,10 +32,10 @@ def timed(work):
 
 def main():
     daemons = {"execd": Execd()} | {"earlier": Execd(program) for program in sys.argv[1:2]}
-    times = {"posix_spawn": []} | {name: [] for name in daemons}
+    times = {"posix_spawn": [], "ping": []} | {name: [] for name in daemons}
     busy = dict.fromkeys(daemons, 0.0)
     try:
-        connections = {}
+        connections, pings = {}, {}
         for name, daemon in daemons.items():
             connection = connections[name] = http.client.HTTPConnection("127.0.0.1", daemon.port)
 
@@ -44,11 +44,17 @@ def main():
                 answer = connection.getresponse().read()
                 assert b"execution_complete" in answer, answer
 
+            def ping(connection=connection):
+                connection.request("GET", "/ping")
+                connection.getresponse().read()
+
             connections[name] = run
+            pings.setdefault("ping", ping)
             for _ in range(20):
                 run()
         for _ in range(ROUNDS):
             times["posix_spawn"] += [timed(spawn) for _ in range(COMMANDS)]
+            times["ping"] += [timed(pings["ping"]) for _ in range(COMMANDS)]
             for name, daemon in daemons.items():
                 before = daemon.processor()
                 times[name] += [timed(connections[name]) for _ in range(COMMANDS)]
