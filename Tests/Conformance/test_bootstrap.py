@@ -63,8 +63,8 @@ class Sandbox:
         return "".join(event["text"] for event in events if event["type"] == "stdout")
 
     def kill_api(self, **more):
-        """The API is found by what it has started; its answer may be the last thing that it does."""
-        answers(lambda: self.ask("POST", "/command", json={"command": "kill -9 $PPID", "background": True}, **more))
+        """The API is found by what it has started, and has ended when its answer has."""
+        answers(lambda: self.ask("POST", "/command", json={"command": "kill -9 $PPID"}, **more))
 
     def end(self):
         return self.process.wait(30)
