@@ -35,16 +35,22 @@ final class LoopbackSockets: Sendable {
     private static let backlog: Int32 = 64
     private static let attempts = 64
 
-    /// Call on a thread that is in the namespace; the descriptors stay bound to it. The kernel chooses the port, since
+    /// Where ports are looked for: above those that the kernel gives away by default, and that programs of a sandbox listen at,
+    /// execd's 44772 among them.
+    static let preferred: ClosedRange<UInt16> = 61_000...65_535
+
+    /// Call on a thread that is in the namespace; the descriptors stay bound to it. The port is any that is free, since
     /// a running sandbox (during recovery) may hold any fixed one.
     static func open(_ use: Use) throws(EgressError) -> LoopbackSockets {
         var attempt = 0
         while true {
             attempt += 1
+            // One that has taken all of them gets what the kernel has left.
+            let port = attempt <= attempts / 2 ? UInt16.random(in: preferred) : 0
             do throws(SystemCallError) {
-                return try LoopbackSockets(use)
+                return try LoopbackSockets(use, at: port)
             } catch {
-                // The port that the kernel chose for the first socket may be taken for the next one.
+                // A port that is free for one socket may be taken for the next one.
                 guard error.code == EADDRINUSE, attempt < attempts else {
                     throw .kernel("cannot open the sockets that packets are redirected to: \(error)")
                 }
@@ -52,10 +58,10 @@ final class LoopbackSockets: Sendable {
         }
     }
 
-    private init(_ use: Use) throws(SystemCallError) {
+    private init(_ use: Use, at port: UInt16) throws(SystemCallError) {
         try owned.withLock { owned throws(SystemCallError) in
             let hasDatagrams = use == .dns
-            let first = try Self.bind(AF_INET, hasDatagrams ? SOCK_DGRAM : SOCK_STREAM, port: 0)
+            let first = try Self.bind(AF_INET, hasDatagrams ? SOCK_DGRAM : SOCK_STREAM, port: port)
             if hasDatagrams { owned.udp.ipv4 = first } else { owned.tcp.ipv4 = first }
             owned.port = try RawSocketAddress(of: first).port
             if hasDatagrams { owned.tcp.ipv4 = try Self.bind(AF_INET, SOCK_STREAM, port: owned.port) }

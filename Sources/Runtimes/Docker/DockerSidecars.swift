@@ -77,7 +77,7 @@ final class DockerSidecars: Sendable {
     }
 
     /// Starts the guard of a container in which nothing of its image runs yet; returns when the policy is in force.
-    func start(_ id: String, _ container: ContainerFacts, policy: Policy) async throws(RuntimeError) {
+    func start(_ id: String, _ container: ContainerFacts, policy: Policy?) async throws(RuntimeError) {
         guard let address = container.address else {
             throw .startFailed(id: id, reason: "the engine gave it no address in the network \(settings.network)")
         }
@@ -106,12 +106,12 @@ final class DockerSidecars: Sendable {
     /// Has a guard that does not run serve again, with the policy that it had, which is in its volume.
     /// - Parameter found: its container; nil if that is gone.
     func restore(_ id: String, _ container: ContainerFacts, _ found: ContainerFacts?) async throws(RuntimeError) {
-        guard let found else { return try await start(id, container, policy: .denyAll) }
+        guard let found else { return try await start(id, container, policy: nil) }
         let phase = found.state.phase
         guard phase != .created else {
             // Its token may not be in it yet.
             try await ask(EngineCall("DELETE", "containers", found.id, query: [("force", "true")]))
-            return try await start(id, container, policy: .denyAll)
+            return try await start(id, container, policy: nil)
         }
         var call = EngineCall("POST", "containers", found.id, phase == .paused ? "unpause" : "start")
         // It runs already.

@@ -12,7 +12,8 @@ struct SidecarBody {
     /// The engine's id of the container whose network it joins.
     var network: String
     var variables: [String: String]
-    var policy: Policy
+    /// nil for a successor, which takes the policy of the one before from their volume, and refuses everything without.
+    var policy: Policy?
     /// A secret.
     var token: String
     /// The machine's folder with the operator's lists; nil where there is none.
@@ -23,6 +24,7 @@ struct SidecarBody {
     private static let rules = "/var/egress/rules"
     private static let memory = 256 << 20
     private static let prefix = "OPENSANDBOX_EGRESS_"
+    private static let policyName = "policy.json"
 
     /// Whether the guard reads its token from a file: its image says so. Else it is told by a variable, which everybody sees whom the
     /// engine tells of its containers.
@@ -33,6 +35,8 @@ struct SidecarBody {
         guard readsFile else { return nil }
         var files = StagedArchive()
         files.add(file: "token", mode: 0o400, Array(token.utf8))
+        // A guard writes down what it is told later. Its successor is not told the first one.
+        if let policy { files.add(file: Self.policyName, mode: 0o600, policy.encodedJSON(.plain)) }
         return files
     }
 
@@ -78,8 +82,8 @@ struct SidecarBody {
     private var environment: [String: String] {
         var all = variables
         all[Self.prefix + "SANDBOX_ID"] = id
-        all[Self.prefix + "RULES"] = String(decoding: policy.encodedJSON(.plain), as: UTF8.self)
-        all[Self.prefix + "POLICY_FILE"] = Self.folder + "/policy.json"
+        all[Self.prefix + "RULES"] = String(decoding: (policy ?? .denyAll).encodedJSON(.plain), as: UTF8.self)
+        all[Self.prefix + "POLICY_FILE"] = Self.folder + "/" + Self.policyName
         if rulesFolder != nil { all[Self.prefix + "RULES_DIR"] = Self.rules }
         if readsFile {
             all[Self.prefix + "TOKEN_FILE"] = Self.folder + "/token"

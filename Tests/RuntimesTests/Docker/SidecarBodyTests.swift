@@ -27,7 +27,18 @@ import Testing
         #expect(environment(body).contains("OPENSANDBOX_EGRESS_TOKEN_FILE=/var/egress/state/token"))
         var files = StagedArchive()
         files.add(file: "token", mode: 0o400, Array("the-secret".utf8))
+        files.add(file: "policy.json", mode: 0o600, Policy.denyAll.encodedJSON(.plain))
         #expect(body.files == files)
+    }
+
+    @Test func `a successor takes the policy of the guard before it, and refuses everything where there is none`() {
+        var body = body(labels: ["sallyport.io/token-file": "true"])
+        body.policy = nil
+        var files = StagedArchive()
+        files.add(file: "token", mode: 0o400, Array("the-secret".utf8))
+        #expect(body.files == files)
+        let rules = String(decoding: Policy.denyAll.encodedJSON(.plain), as: UTF8.self)
+        #expect(environment(body).contains("OPENSANDBOX_EGRESS_RULES=" + rules))
     }
 
     @Test(arguments: [nil, [:], ["sallyport.io/token-file": "false"]] as [[ExactName: String]?])
