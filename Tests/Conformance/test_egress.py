@@ -115,7 +115,7 @@ print(code, address)
 
 def test_other_protocols_to_an_address_outside_are_closed(create, world):
     sandbox = create(network_policy=deny_but("one.example"))
-    probe = ("python3 -c \"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); "
+    probe = ("python3 -c \"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); "
              "s.connect(('{}', 7)); s.send(b'x'); s.recv(9)\"")
     assert exit_code(sandbox, probe.format(world.two)) == 1
     assert resolves(sandbox, "one.example") and exit_code(sandbox, probe.format(world.one)) == 0
