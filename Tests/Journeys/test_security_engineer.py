@@ -56,7 +56,7 @@ def test_a_sandbox_is_attacked_watched_and_shut(watched, world, tmp_path):
     assert not resolves(sandbox, "two.example")
     assert not fetches(sandbox, f"http://{world.two}/")
     assert not fetches(sandbox, "http://169.254.169.254/latest/meta-data/")
-    assert exit_code(sandbox, f"python3 -c \"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); "
+    assert exit_code(sandbox, f"python3 -c \"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); "
                               f"s.connect(('{world.three}', 7)); s.send(b'x'); s.recv(9)\"") != 0
     assert (world.heard(world.two), world.heard(f"udp {world.three} 7")) == before
 
