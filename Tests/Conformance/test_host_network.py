@@ -1,7 +1,6 @@
 """Sandboxes in the machine's own network (docs/networking.md#the-machines-own-network): each has its execd, and only what is its own
 is reached as its own."""
 
-import http.server
 import json
 import os
 import pathlib
@@ -9,13 +8,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 
 import httpx
 import pytest
 from support.inside import exit_code, has_user_namespace, say
 from support.leftovers import name_of
 from support.server import BINARY, AllInOneServer, complaint, deny_but, free_port
+from support.shared_network import POOL, ask, page_of_the_machine, serve
 from support.waiting import eventually
 
 MODE = {"network_mode": '"host"'}
@@ -23,15 +22,7 @@ MODE = {"network_mode": '"host"'}
 
 @pytest.fixture(scope="module")
 def shared(world):
-    server = AllInOneServer(world, local=MODE, tables="""
-[[local.pools]]
-name = "ready"
-image = "sallyport/base:latest"
-cpu = "1"
-memory = "256Mi"
-waiting = "1"
-most = "5"
-""")
+    server = AllInOneServer(world, local=MODE, tables=POOL)
     try:
         yield server.start()
     finally:
@@ -52,21 +43,6 @@ def ports(server, sandbox):
     return json.loads((server.state / "sandboxes" / name_of(sandbox.id) / "sandbox.json").read_text())["shared"]
 
 
-def serve(sandbox, port, address="127.0.0.1"):
-    say(sandbox, f"mkdir -p /site && echo {sandbox.id} > /site/who && cd /site && "
-                 f"(setsid python3 -m http.server --bind {address} {port} >/dev/null 2>&1 &) && "
-                 f"for i in $(seq 200); do curl -s -o /dev/null http://127.0.0.1:{port}/ && break; sleep 0.05; done")
-
-
-def ask(server, sandbox, port, proxied=False):
-    """What a client gets at an endpoint: status and text."""
-    path = f"/v1/sandboxes/{sandbox.id}/endpoints/{port}"
-    told = server.api.get(path, params={"use_server_proxy": proxied}).json()
-    headers = (told.get("headers") or {}) | {"OPEN-SANDBOX-API-KEY": server.key}
-    answer = httpx.get(f"http://{told['endpoint']}/who", headers=headers, timeout=20)
-    return answer.status_code, answer.text.strip()
-
-
 def test_two_at_once_run_commands_and_keep_files_apart(shared, pair):
     for sandbox in pair:
         sandbox.files.write_file("/tmp/mine", sandbox.id)
@@ -85,25 +61,10 @@ def test_an_endpoint_leads_to_what_the_sandbox_itself_serves_and_to_nothing_else
     serve(second, other, "0.0.0.0")
     assert ask(shared, first, port, proxied) == (200, first.id)
     assert ask(shared, second, other, proxied) == (200, second.id)
-
-    class Mine(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"the machine's")
-
-        def log_message(self, *words):
-            pass
-
-    mine = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mine)
-    threading.Thread(target=mine.serve_forever, daemon=True).start()
-    try:
-        for sandbox, at in ((first, other), (second, port), (first, mine.server_port), (first, shared.port), (first, free_port())):
+    with page_of_the_machine() as mine:
+        for sandbox, at in ((first, other), (second, port), (first, mine), (first, shared.port), (first, free_port())):
             status, text = ask(shared, sandbox, at, proxied)
             assert status in (502, 503), (status, text)
-    finally:
-        mine.shutdown()
-        mine.server_close()
 
 
 def test_execd_listens_on_loopback_and_wants_its_token(shared, pair):

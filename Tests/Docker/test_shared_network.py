@@ -2,7 +2,6 @@
 reached as its own, though root of all of them is the same user."""
 
 import contextlib
-import http.server
 import os
 import pathlib
 import shutil
@@ -16,18 +15,11 @@ from opensandbox.exceptions import SandboxException
 from plain_server import body, container, plain_engine, reaches, server  # noqa: F401
 from support.inside import say
 from support.server import BINARY, AllInOneServer, complaint, deny_but, free_port
+from support.shared_network import POOL, ask, page_of_the_machine, serve
 from support.waiting import answers, eventually
 
 HOST = 'network_mode = "host"\n'
-TABLES = HOST + """
-[[local.pools]]
-name = "ready"
-image = "sallyport/base:latest"
-cpu = "1"
-memory = "256Mi"
-waiting = "1"
-most = "5"
-"""
+TABLES = HOST + POOL
 
 
 @pytest.fixture(scope="module")
@@ -43,42 +35,6 @@ def ports(engine, sandbox):
     """Its ports on the machine."""
     labels = container(engine, sandbox)["Config"]["Labels"]
     return {name: int(labels[f"sallyport.io/{name}-port"]) for name in ("execd", "code")}
-
-
-def serve(sandbox, port, address="127.0.0.1"):
-    say(sandbox, f"mkdir -p /site && echo {sandbox.id} > /site/who && cd /site && "
-                 f"(setsid python3 -m http.server --bind {address} {port} >/dev/null 2>&1 &) && "
-                 f"for i in $(seq 200); do curl -s -o /dev/null http://127.0.0.1:{port}/ && break; sleep 0.05; done")
-
-
-def ask(server, sandbox, port, proxied=False):
-    """What a client gets at an endpoint: status and text."""
-    path = f"/v1/sandboxes/{sandbox.id}/endpoints/{port}"
-    told = server.api.get(path, params={"use_server_proxy": proxied}).json()
-    headers = (told.get("headers") or {}) | {"OPEN-SANDBOX-API-KEY": server.key}
-    answer = httpx.get(f"http://{told['endpoint']}/who", headers=headers, timeout=20)
-    return answer.status_code, answer.text.strip()
-
-
-@contextlib.contextmanager
-def page_of_the_machine():
-    """A server of root's in the machine's network, as every container's is; the port."""
-    class Mine(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"the machine's")
-
-        def log_message(self, *words):
-            pass
-
-    mine = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mine)
-    threading.Thread(target=mine.serve_forever, daemon=True).start()
-    try:
-        yield mine.server_port
-    finally:
-        mine.shutdown()
-        mine.server_close()
 
 
 def can_bind(port):
