@@ -20,23 +20,21 @@ def run(*words):
 class World:
     """`one`, `two`, `three` are addresses outside; `one_v6`, `two_v6` likewise.
 
-    Routes are to single addresses and chosen at random, so that suites on one machine do not meet.
+    Routes are to single addresses, and the kernel refuses a second one to the same: a suite that runs within another's test, or
+    beside it, takes the next block of eight that is free.
     """
 
     def __init__(self, far=False):
         """`far`: its name server is not on loopback, for guards in networks of their own."""
         number = random.randrange(1, 0xFFFF)
-        base = 16 + 8 * random.randrange(0, 29)
         self.name = f"qc{number:x}"
         self.namespace = f"conf-{number:x}"
-        self.one, self.two, self.three = (f"198.51.100.{base + i}" for i in range(3))
-        self.host = f"198.51.100.{base + 7}"
         self.one_v6, self.two_v6 = (f"2001:db8:{number:x}::{i}" for i in (1, 2))
         self.host_v6 = f"2001:db8:{number:x}::ff"
         self.events = []
         self.names = self._server = None
         try:
-            self._connect()
+            self._connect_free()
             self.names = NameServer(self.host if far else "127.0.0.1")
             self._serve()
         except BaseException:
@@ -48,6 +46,20 @@ class World:
         self.names.add("alias.example", "one.example")
         self.names.add("deep.wild.example", self.three)
         self.names.add("inside.example", "10.1.2.3", "127.0.0.1", "169.254.169.254")
+
+    def _connect_free(self):
+        blocks = list(range(16, 248, 8))
+        random.shuffle(blocks)
+        while True:
+            base = blocks.pop()
+            self.one, self.two, self.three = (f"198.51.100.{base + i}" for i in range(3))
+            self.host = f"198.51.100.{base + 7}"
+            try:
+                return self._connect()
+            except RuntimeError as refused:
+                if "File exists" not in str(refused) or not blocks:
+                    raise
+                self._disconnect()
 
     def _connect(self):
         run("ip", "netns", "add", self.namespace)
@@ -97,7 +109,10 @@ class World:
         if self._server is not None:
             self._server.kill()
             self._server.wait()
-        subprocess.run(["ip", "link", "delete", self.name], capture_output=True)
-        subprocess.run(["ip", "netns", "delete", self.namespace], capture_output=True)
+        self._disconnect()
         if self.names is not None:
             self.names.close()
+
+    def _disconnect(self):
+        subprocess.run(["ip", "link", "delete", self.name], capture_output=True)
+        subprocess.run(["ip", "netns", "delete", self.namespace], capture_output=True)
