@@ -9,7 +9,9 @@ package enum EffectivePolicyText {
         var lines: [String] = []
         if answer["enforced"] == .boolean(false) { lines.append("observed: nothing of the policy is enforced") }
         if answer["staleLists"] == .boolean(true) {
-            lines.append("a mistake in the operator's lists keeps those of before in force: the guard's log says which")
+            lines.append(
+                "the operator's lists have a mistake, so the previous ones stay in force: the guard's log says where it is"
+            )
         }
         guard case .array(let layers)? = answer["layers"] else { return lines }
         for layer in layers {

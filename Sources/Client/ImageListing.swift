@@ -31,7 +31,7 @@ package struct ImageListing: Sendable {
     private static func audience(_ access: String) -> String {
         switch access {
         case "open": "everybody"
-        case "private": "whom its registry lets"
+        case "private": "those its registry admits"
         case "local": "everybody (made here)"
         default: access
         }

@@ -10,7 +10,7 @@ struct NamedValue: Hashable, Sendable {
     init(_ text: String, option: String) throws(ClientFailure) {
         let halves = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         guard halves.count == 2, !halves[0].isEmpty else {
-            throw ClientFailure(.usage, "\(option) takes NAME=VALUE; \"\(halves[0].prefix(80))\" is no such pair")
+            throw ClientFailure(.usage, "\(option) takes NAME=VALUE; \"\(halves[0].prefix(80))\" is not such a pair")
         }
         (name, value) = (String(halves[0]), String(halves[1]))
     }

@@ -19,7 +19,7 @@ package struct SandboxPort: Sendable {
             "GET", ServerAPI.path(sandbox, "/endpoints/\(port)") + ServerAPI.query([("use_server_proxy", "true")]))
         // Its host may be one that this machine does not reach, and gets no token of ours.
         guard case .string(let endpoint)? = answer?["endpoint"], let slash = endpoint.firstIndex(of: "/") else {
-            throw ClientFailure(.notUnderstood, "the server names no endpoint of port \(port)")
+            throw ClientFailure(.notUnderstood, "the server has no endpoint for port \(port)")
         }
         prefix = String(endpoint[slash...])
         var headers: [(name: String, value: String)] = []

@@ -31,7 +31,7 @@ extension ServerAPI {
             let page: [(name: String, value: String?)] = [("page", "\(number)"), ("pageSize", "\(Self.pageSize)")]
             let answer = try await ask("GET", path + Self.query(chosen + page))
             guard case .array(let items)? = answer?["items"] else {
-                throw ClientFailure(.notUnderstood, "\(origin) answers \(path) without a list")
+                throw ClientFailure(.notUnderstood, "\(origin) does not answer \(path) with a list")
             }
             found += items
             guard answer?["pagination"]?["hasNextPage"] == .boolean(true), !items.isEmpty else { return found }

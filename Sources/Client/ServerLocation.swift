@@ -22,7 +22,8 @@ package struct ServerLocation: Sendable {
         let text = server ?? variable(Self.serverVariable) ?? usual
         let scheme = variable(Self.protocolVariable)?.lowercased() ?? "http"
         guard let origin = HTTPEndpoint(text.contains("://") ? text : "\(scheme)://\(text)") else {
-            throw ClientFailure(.usage, "\"\(text.prefix(200))\" is no server: write host:port, or https://host:port")
+            throw ClientFailure(
+                .usage, "\"\(text.prefix(200))\" is not the address of a server: write host:port, or https://host:port")
         }
         let own = HTTPEndpoint("http://\(usual)")
         let isOwn =
@@ -34,7 +35,7 @@ package struct ServerLocation: Sendable {
         let given = key ?? variable(Self.keyVariable)
         self.key = given ?? (isOwn ? ownKey() : nil)
         if let key = self.key, !ClientRequest.isLegal(name: ServerAPI.keyHeader, value: key) {
-            throw ClientFailure(.usage, "the API key has characters that no key has; a key is one line")
+            throw ClientFailure(.usage, "the API key has characters that a key cannot have; a key is one line")
         }
     }
 }

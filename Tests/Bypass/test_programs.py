@@ -145,5 +145,5 @@ def test_the_machines_own_namespace_is_guarded_when_that_is_said_and_opened_agai
         guard.wait()
     assert "table inet sallyport" in place.rules(), "they stay when it ends"
     ended, files = place.run(SIDECAR, "--open", before=LIKE_THE_MACHINES)
-    assert ended.returncode == 0 and "its rules are removed" in ended.stdout, ended
+    assert ended.returncode == 0 and "the rules are removed" in ended.stdout, ended
     assert not files and place.traces() == before

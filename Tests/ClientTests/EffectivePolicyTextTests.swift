@@ -17,7 +17,7 @@ import Testing
             """#
         #expect(
             try lines(answer) == [
-                "a mistake in the operator's lists keeps those of before in force: the guard's log says which",
+                "the operator's lists have a mistake, so the previous ones stay in force: the guard's log says where it is",
                 "deny.always (operator): denied", "  deny * ports 25,6660-6669 tcp",
                 "policy (client, not enforced): as it is", "  allow a.example:443", "default (client): else",
                 "  deny everything", "budgets (operator): use", "  bytes_out 7",

@@ -20,7 +20,7 @@ import Testing
         let lines = listing.table.text.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
         #expect(
             lines == [
-                "IMAGE DIGEST FOR IN USE", "r.example/a:1 0123456789ab whom its registry lets yes",
+                "IMAGE DIGEST FOR IN USE", "r.example/a:1 0123456789ab those its registry admits yes",
                 "docker.io/sallyport/base:latest - everybody (made here) no", "- - - -",
             ])
         #expect(listing.names == ["r.example/a:1", "docker.io/sallyport/base:latest", ""])

@@ -164,7 +164,7 @@ def test_a_server_that_is_not_there_and_a_key_that_is_wrong_are_told_apart(run, 
     said = run("sandbox", "list", status=FORBIDDEN, OPEN_SANDBOX_API_KEY="m1staken")
     assert b"sallyport key create" in said and b"m1staken" not in said
     assert b"is no server" in run("status", status=USAGE, OPEN_SANDBOX_DOMAIN="ftp://x")
-    assert b"no key that can be read" in run("status", "--api-key-file", "/nonexistent", status=USAGE)
+    assert b"no key can be read" in run("status", "--api-key-file", "/nonexistent", status=USAGE)
 
 
 def test_status_counts_what_there_is(run, made):
@@ -319,7 +319,7 @@ def test_images_are_pulled_listed_and_removed(run, registry):
     listed = run("image", "list").decode().splitlines()
     assert listed[0].split() == ["IMAGE", "DIGEST", "FOR", "IN", "USE"]
     [line] = [line for line in listed if line.startswith(image)]
-    assert "whom its registry lets" in line and line.endswith("no")
+    assert "those its registry admits" in line and line.endswith("no")
     [known] = [known for known in json.loads(run("image", "ls", "-o", "json")) if known["uri"] == image]
     assert known["access"] == "private" and known["inUse"] is False and known["digest"].startswith("sha256:")
     assert b"its operator removes it" in run("image", "rm", "sallyport/base:latest", status=REFUSED)

@@ -99,7 +99,7 @@ def test_a_sidecar_tells_that_it_guards(containers):
     containers.guard("--health-interval", "1s")
     eventually(lambda: health(containers, "guard") == "healthy", what="its health")
     other = containers.run("run", "--rm", "--cap-add", "NET_ADMIN", "sallyport/egress", "--running", check=False)
-    assert other.returncode == 1 and "none guards" in other.stderr
+    assert other.returncode == 1 and "no guard runs" in other.stderr
 
 
 def test_a_gateway_without_a_directory_is_not_healthy(containers, made, tmp_path):

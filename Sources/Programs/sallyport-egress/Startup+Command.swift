@@ -52,11 +52,12 @@ extension Startup {
     /// `--running`
     static func tellWhetherItRuns() -> Never {
         do {
-            guard try Sidecar.isRunning() else { Exit.now(.failed, "none guards this namespace") }
+            guard try Sidecar.isRunning() else { Exit.now(.failed, "no guard runs in this namespace") }
         } catch {
-            Exit.now(.failed, "it cannot be told whether one guards this namespace: \(error); it needs CAP_NET_ADMIN")
+            Exit.now(
+                .failed, "it cannot be told whether a guard runs in this namespace: \(error); it needs CAP_NET_ADMIN")
         }
-        Exit.saying("one guards this namespace\n")
+        Exit.saying("a guard runs in this namespace\n")
     }
 
     /// `--open`
@@ -66,7 +67,7 @@ extension Startup {
         } catch {
             Exit.now(.failed, "the rules stay: \(error); it needs CAP_NET_ADMIN")
         }
-        Exit.saying("its rules are removed: they refuse nothing in this namespace any more\n")
+        Exit.saying("the rules are removed: nothing is refused in this namespace any more\n")
     }
 
     private static var hasNetworkPower: Bool {

@@ -44,11 +44,11 @@ struct IngressOptions: ParsableArguments {
     @Option(help: "A file with the directory's secret, mode 0600.")
     var directorySecretFile = "/var/lib/sallyport/secrets/directory-secret"
     @Option(help: "Requests a second of one client (an IPv4 address, an IPv6 /64).") var clientRate: Int?
-    @Option(help: "Requests of one client at once, before the rate holds.") var clientBurst = TrafficLimits.none
+    @Option(help: "Requests of one client at once, before the rate applies.") var clientBurst = TrafficLimits.none
         .clientBurst
     @Option(help: "Connections of one client at once.") var clientConnections: Int?
     @Option(help: "Permitted requests a second to one port of a sandbox.") var routeRate: Int?
-    @Option(help: "Permitted requests at once, before the rate holds.") var routeBurst = TrafficLimits.none.routeBurst
+    @Option(help: "Permitted requests at once, before the rate applies.") var routeBurst = TrafficLimits.none.routeBurst
     @Option(help: "Requests, streams and tunnels to one sandbox at once.") var sandboxConcurrency: Int?
     @Option(help: "Bytes of a request's body.") var maxBodyBytes: Int?
     @Option(
@@ -65,7 +65,7 @@ struct IngressOptions: ParsableArguments {
     static let switches: Set<String> = ["--renew-intent-enabled"]
 
     func validate() throws {
-        guard (0...65535).contains(port) else { throw ValidationError("--port is 0 to 65535") }
+        guard (0...65535).contains(port) else { throw ValidationError("--port must be from 0 to 65535") }
         guard providerType == .sallyport else {
             throw ValidationError(
                 "--provider-type \(providerType.rawValue) is not in this version: Sallyport's server is followed "
@@ -77,18 +77,18 @@ struct IngressOptions: ParsableArguments {
         }
         guard !cookies || mode == .uri else { throw ValidationError("--cookies goes with --mode uri") }
         guard TrustedProxies(trustedProxies) != nil else {
-            throw ValidationError("--trusted-proxy is an address or a block, 192.0.2.1 or 2001:db8::/32")
+            throw ValidationError("--trusted-proxy must be an address or a block, such as 192.0.2.1 or 2001:db8::/32")
         }
         let limits = [
             clientRate, clientBurst, clientConnections, routeRate, routeBurst, sandboxConcurrency, maxBodyBytes,
         ]
         guard limits.allSatisfy({ (1...1_000_000_000_000).contains($0 ?? 1) }) else {
-            throw ValidationError("a limit is 1 to 10^12")
+            throw ValidationError("a limit must be from 1 to 10^12")
         }
         guard renewIntentQueueMaxLen >= 0, (0...86_400).contains(renewIntentMinInterval), !renewIntentQueueKey.isEmpty
         else {
             throw ValidationError(
-                "the renew-intent flags: numbers are 0 or more, the interval is at most 86400, the key is not empty")
+                "the renew-intent flags: numbers must be 0 or more, the interval at most 86400, and the key not empty")
         }
     }
 

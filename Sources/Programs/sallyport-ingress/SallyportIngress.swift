@@ -35,7 +35,7 @@ struct Command: ParsableCommand {
     func run() async throws {
         let level = options.logLevel.lowercased() == "warn" ? "warning" : options.logLevel
         guard let level = Observability.level(named: level) else {
-            throw ValidationError("--log-level is debug, info, warn or error")
+            throw ValidationError("--log-level must be debug, info, warn or error")
         }
         let environment = ProcessInfo.processInfo.environment
         if let problem = Variables.problem(
@@ -44,7 +44,7 @@ struct Command: ParsableCommand {
             throw ValidationError("\(problem.variable): \(problem.reason)")
         }
         guard let format = LogFormat(rawValue: options.logFormat) else {
-            throw ValidationError("--log-format is text or json")
+            throw ValidationError("--log-format must be text or json")
         }
         let metrics = Observability.bootstrap(level: level, format: format)
         LongRunning.prepare()

@@ -17,7 +17,7 @@ struct TLSFlags: ParsableArguments {
     }
 
     func validate() throws {
-        guard (0...65535).contains(tlsPort) else { throw ValidationError("--tls-port is 0 to 65535") }
+        guard (0...65535).contains(tlsPort) else { throw ValidationError("--tls-port must be from 0 to 65535") }
         guard !certificates.isEmpty || tlsHost == nil else { throw ValidationError("TLS needs a --tls-certificate") }
     }
 }

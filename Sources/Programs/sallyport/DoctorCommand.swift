@@ -6,7 +6,8 @@ import ProgramSupport
 /// `sallyport doctor`
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "doctor", abstract: "Look at this machine for what stands in a server's way, and say what to do.",
+        commandName: "doctor",
+        abstract: "Look at this machine for what would keep a server from running, and say what to do.",
         discussion:
             "It needs no server and changes nothing. The exit status is 0 where a server could run, 1 where not.")
 

@@ -110,7 +110,7 @@ struct RotateKey: ParsableCommand {
 /// `sallyport key revoke`
 struct RevokeKey: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "revoke", abstract: "Take a key back. Its sandboxes stay, and are the administrators'.")
+        commandName: "revoke", abstract: "Revoke a key. Its sandboxes stay, and belong to administrators.")
 
     @OptionGroup var options: ServerOptions
     @Argument(help: "Its name or its id.") var name: String

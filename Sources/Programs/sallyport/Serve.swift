@@ -88,7 +88,7 @@ struct ProcessCommand: ParsableCommand {
         try program.run(nil) { program in
             let (settings, metrics, logger) = (program.settings, program.metrics, program.logger)
             for what in missing {
-                logger.warning("the kernel cannot confine this process wholly", metadata: ["lacks": "\(what)"])
+                logger.warning("the kernel cannot confine this process completely", metadata: ["lacks": "\(what)"])
             }
             let stop: @Sendable () async -> Void
             switch handover.part {

@@ -104,7 +104,7 @@ struct ListSnapshots: AsyncParsableCommand {
 }
 
 struct GetSnapshot: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "get", abstract: "Show all that is known of one.")
+    static let configuration = CommandConfiguration(commandName: "get", abstract: "Show everything about one.")
 
     @OptionGroup var connection: ConnectionOptions
     @Option(name: .shortAndLong, help: "table, json, or name for its id.") var output = OutputForm.table

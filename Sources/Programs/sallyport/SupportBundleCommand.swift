@@ -7,12 +7,11 @@ import ProgramSupport
 struct SupportBundleCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "support-bundle",
-        abstract: "Write what somebody who helps wants to see of a server into an archive, without secrets.")
+        abstract: "Write an archive with what a helper needs to know of a server, without secrets.")
 
     @OptionGroup var options: ServerOptions
-    @Option(help: "The archive, which must not be there yet.") var output = "sallyport-support.tar.gz"
-    @Option(help: "A log file of the server's, beside log.file_path; may be given more than once.") var log: [String] =
-        []
+    @Option(help: "The archive to write; it must not exist yet.") var output = "sallyport-support.tar.gz"
+    @Option(help: "A further log file of the server's; may be given more than once.") var log: [String] = []
 
     func run() async throws {
         do {

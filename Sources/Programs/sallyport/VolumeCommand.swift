@@ -51,7 +51,7 @@ struct CreateVolume: ParsableCommand {
 
 struct RemoveVolume: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "remove", abstract: "Remove one that no sandbox has, with its files.", aliases: ["rm"])
+        commandName: "remove", abstract: "Remove one that no sandbox uses, with its files.", aliases: ["rm"])
 
     @OptionGroup var options: ServerOptions
     @Argument(help: "Its name.") var name: String

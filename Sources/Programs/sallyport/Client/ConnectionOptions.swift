@@ -55,7 +55,7 @@ struct ConnectionOptions: ParsableArguments {
 
     private static func key(in path: String) throws(ClientFailure) -> String {
         guard let key = File.text(path, limit: 4096)?.firstLine, !key.isEmpty else {
-            throw ClientFailure(.usage, "--api-key-file \(path): there is no key that can be read")
+            throw ClientFailure(.usage, "--api-key-file \(path): no key can be read from it")
         }
         return key
     }

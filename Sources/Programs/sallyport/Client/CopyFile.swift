@@ -36,7 +36,7 @@ struct CopyFile: AsyncParsableCommand {
         guard path.hasSuffix("/") else { return path }
         let name = source.split(separator: "/").last.map(String.init) ?? ""
         guard !name.isEmpty, name != "-", name != "..", name != "." else {
-            throw ClientFailure(.usage, "name the file behind \(path)")
+            throw ClientFailure(.usage, "name the file after \(path)")
         }
         return path + name
     }

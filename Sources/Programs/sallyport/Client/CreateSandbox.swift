@@ -27,7 +27,7 @@ struct CreateSandbox: AsyncParsableCommand {
     @Option(help: "A file with a variable on each line, NAME=VALUE.") var envFile: String?
     @Option(help: "A label, NAME=VALUE; more than once for more.") var label: [String] = []
     @Option(help: "Take one of this pool, which has an image and limits of its own.") var pool: String?
-    @Option(help: "Make it of this snapshot, and not of an image.") var snapshot: String?
+    @Option(help: "Make it from this snapshot instead of an image.") var snapshot: String?
     @Flag(help: "Do not wait until it runs.") var noWait = false
     @Option(name: .shortAndLong, help: "name for its id, json, or table.") var output = OutputForm.name
     @Argument(help: "The image; left out with --pool and --snapshot.") var image: String?

@@ -19,7 +19,7 @@ struct ExecuteCommand: AsyncParsableCommand {
     @Flag(name: [.customShort("i"), .customLong("stdin")], help: "Give it this command's standard input.")
     var takesInput = false
     @Option(help: "The folder that it runs in.") var cwd: String?
-    @Option(help: "After how long it is ended: 90s, 10m, 1h.") var timeout: String?
+    @Option(help: "How long it may take before it is ended: 90s, 10m, 1h.") var timeout: String?
     @Option(help: "A variable, NAME=VALUE; more than once for more.") var env: [String] = []
     @Argument(help: "The sandbox's id.") var id: String
     @Argument(parsing: .captureForPassthrough, help: "The program and its arguments; -- may stand before them.")

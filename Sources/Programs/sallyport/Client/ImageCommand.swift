@@ -41,7 +41,7 @@ extension ServerAPI {
 
 struct ListImages: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List them by name; private ones with an administrator's key alone.",
+        commandName: "list", abstract: "List them by name; private ones only with an administrator's key.",
         aliases: ["ls"])
 
     @OptionGroup var connection: ConnectionOptions
@@ -58,7 +58,7 @@ struct PullImage: AsyncParsableCommand {
         discussion: "One that is there already stays as it is: remove it first to fetch what its tag means now.")
 
     @OptionGroup var connection: ConnectionOptions
-    @Option(help: "Who asks the registry.") var username: String?
+    @Option(help: "The user name at the registry.") var username: String?
     @Option(help: "A file with the password; - for standard input.") var passwordFile: String?
     @Option(name: .shortAndLong, help: "name for its whole name, json, or table.") var output = OutputForm.name
     @Argument(help: "The image, such as docker.io/library/python:3.11-slim.") var image: String
@@ -89,7 +89,7 @@ struct PullImage: AsyncParsableCommand {
         case (nil, nil): return nil
         case (let name?, let file?):
             guard let password = SecretLine.read(file) else {
-                throw ClientFailure(.usage, "--password-file \(file): there is no password that can be read")
+                throw ClientFailure(.usage, "--password-file \(file): no password can be read from it")
             }
             return .object(["username": .string(name), "password": .string(password)])
         default: throw ClientFailure(.usage, "--username and --password-file go together")
@@ -99,7 +99,7 @@ struct PullImage: AsyncParsableCommand {
 
 struct RemoveImages: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "remove", abstract: "Remove images that no sandbox and no snapshot stands on.",
+        commandName: "remove", abstract: "Remove images that no sandbox and no snapshot uses.",
         discussion: "For an administrator's key.", aliases: ["rm"])
 
     @OptionGroup var connection: ConnectionOptions
@@ -115,7 +115,7 @@ struct RemoveImages: AsyncParsableCommand {
 struct PruneImages: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "prune",
-        abstract: "Remove all images that no sandbox and no snapshot stands on, and print their names.",
+        abstract: "Remove all images that no sandbox and no snapshot uses, and print their names.",
         discussion: "For an administrator's key.")
 
     @OptionGroup var connection: ConnectionOptions

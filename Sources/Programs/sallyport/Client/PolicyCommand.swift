@@ -46,7 +46,7 @@ struct GetPolicy: AsyncParsableCommand {
 
 struct SetPolicy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "set", abstract: "Put another policy in the place of a sandbox's.")
+        commandName: "set", abstract: "Replace a sandbox's policy.")
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "The sandbox's id.") var id: String
@@ -62,7 +62,7 @@ struct SetPolicy: AsyncParsableCommand {
 
 struct PatchPolicy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "patch", abstract: "Put rules in front of a sandbox's, or take rules away.")
+        commandName: "patch", abstract: "Add rules in front of a sandbox's own, or remove rules.")
 
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "What it may reach from now on; more than once for more.") var allow: [String] = []

@@ -18,7 +18,7 @@ enum PolicyFile {
     static func json(_ path: String) throws(ClientFailure) -> JSONValue {
         let bytes = try bytes(path)
         do throws(JSONError) { return try JSONValue(bytes) } catch {
-            throw ClientFailure(.usage, "\(path) is no JSON: \(error)")
+            throw ClientFailure(.usage, "\(path) is not JSON: \(error)")
         }
     }
 }

@@ -42,7 +42,7 @@ struct ListSandboxes: AsyncParsableCommand {
 }
 
 struct GetSandbox: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "get", abstract: "Show all that is known of one.")
+    static let configuration = CommandConfiguration(commandName: "get", abstract: "Show everything about one.")
 
     @OptionGroup var connection: ConnectionOptions
     @Option(name: .shortAndLong, help: "table, json, or name for its id.") var output = OutputForm.table
@@ -62,7 +62,7 @@ struct GetSandbox: AsyncParsableCommand {
 
 struct KillSandboxes: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "kill", abstract: "End sandboxes, with all their files.", aliases: ["delete", "rm"])
+        commandName: "kill", abstract: "End sandboxes, and delete their files.", aliases: ["delete", "rm"])
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "Their ids.") var ids: [String]
@@ -74,7 +74,7 @@ struct KillSandboxes: AsyncParsableCommand {
 
 struct PauseSandboxes: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "pause", abstract: "Stop what runs in sandboxes for a while.")
+        commandName: "pause", abstract: "Pause everything that runs in sandboxes.")
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "Their ids.") var ids: [String]
@@ -85,7 +85,7 @@ struct PauseSandboxes: AsyncParsableCommand {
 }
 
 struct ResumeSandboxes: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "resume", abstract: "Let paused sandboxes go on.")
+    static let configuration = CommandConfiguration(commandName: "resume", abstract: "Resume paused sandboxes.")
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "Their ids.") var ids: [String]
@@ -96,7 +96,7 @@ struct ResumeSandboxes: AsyncParsableCommand {
 }
 
 struct RenewSandbox: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "renew", abstract: "Put off the end of a sandbox.")
+    static let configuration = CommandConfiguration(commandName: "renew", abstract: "Extend the life of a sandbox.")
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "Its id.") var id: String
@@ -104,7 +104,7 @@ struct RenewSandbox: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.run { api in
-            let end = Timestamp.now().adding(seconds: try SpanOption.seconds(span, "the span"))
+            let end = Timestamp.now().adding(seconds: try SpanOption.seconds(span, "the duration"))
             let answer = try await api.ask(
                 "POST", ServerAPI.path(id, "/renew-expiration"), .object(["expiresAt": .string("\(end)")]))
             if case .string(let moment)? = answer?["expiresAt"] { Console.say(ForeignText.escaped(moment) + "\n") }
@@ -117,8 +117,8 @@ struct SandboxLogs: AsyncParsableCommand {
         commandName: "logs", abstract: "Print what a sandbox's own program has printed.")
 
     @OptionGroup var connection: ConnectionOptions
-    @Option(help: "Only so many of the last lines.") var tail: Int?
-    @Option(help: "Only what was printed so long ago: 90s, 10m, 1h, 7d.") var since: String?
+    @Option(help: "Only this many of the last lines.") var tail: Int?
+    @Option(help: "Only what was printed within this time: 90s, 10m, 1h, 7d.") var since: String?
     @Argument(help: "Its id.") var id: String
 
     func run() async throws {
@@ -131,8 +131,8 @@ struct SandboxEvents: AsyncParsableCommand {
         commandName: "events", abstract: "Print the states of a sandbox so far, with their reasons.")
 
     @OptionGroup var connection: ConnectionOptions
-    @Option(help: "Only so many of the last ones.") var limit: Int?
-    @Option(help: "Only those of so long ago: 90s, 10m, 1h, 7d.") var since: String?
+    @Option(help: "Only this many of the last ones.") var limit: Int?
+    @Option(help: "Only those within this time: 90s, 10m, 1h, 7d.") var since: String?
     @Option(name: .shortAndLong, help: "table for people, or json.") var output = AnswerForm.table
     @Argument(help: "Its id.") var id: String
 

@@ -37,7 +37,7 @@ struct TokenOptions: ParsableArguments {
 
     func ring() throws -> KeyRing {
         guard activeKey == nil || activeKey!.count == 1 else {
-            throw ValidationError("--active-key is one character of 0-9 and a-z")
+            throw ValidationError("--active-key must be one character of 0-9 and a-z")
         }
         if let keys { return try KeyRing.parse(keys, active: activeKey?.first) }
         var ring = try keysFile.map { try KeyFile(path: $0).load() }
@@ -51,7 +51,7 @@ struct TokenOptions: ParsableArguments {
     func epoch(_ text: String?, of sandbox: String) async throws -> AccessEpoch {
         if let text {
             guard let epoch = AccessEpoch(text) else {
-                throw ValidationError("--epoch is <birth>.<revocations>, both in base 36")
+                throw ValidationError("--epoch must be <birth>.<revocations>, both in base 36")
             }
             return epoch
         }
@@ -105,8 +105,8 @@ struct MintToken: AsyncParsableCommand {
     }
 
     func validate() throws {
-        guard RouteToken.Version(rawValue: version) != nil else { throw ValidationError("--version is 1 or 2") }
-        guard (1...65535).contains(port) else { throw ValidationError("--port is 1 to 65535") }
+        guard RouteToken.Version(rawValue: version) != nil else { throw ValidationError("--version must be 1 or 2") }
+        guard (1...65535).contains(port) else { throw ValidationError("--port must be from 1 to 65535") }
         do {
             guard try scope().isEmpty || (version == 2 && place != .wildcard) else {
                 throw ValidationError("--once, --methods, --path and --label go with version 2 in a header or a path")
@@ -116,7 +116,7 @@ struct MintToken: AsyncParsableCommand {
             throw ValidationError("--expires \(expires) is in the past: \(Self.moments)")
         }
         guard Route.isSandboxID(sandbox) else {
-            throw ValidationError("--sandbox is letters, digits, dashes and underscores, 128 at most")
+            throw ValidationError("--sandbox must be up to 128 letters, digits, dashes and underscores")
         }
     }
 
@@ -268,7 +268,7 @@ struct RotateKeys: ParsableCommand {
         }
         let file = keysFile.map { KeyFile(path: $0) } ?? KeyFile(settings)
         if let remove {
-            guard remove.count == 1 else { throw ValidationError("--remove is the id of one key") }
+            guard remove.count == 1 else { throw ValidationError("--remove needs the id of one key") }
             Console.say("active \(try file.remove(remove.first!).active)\n")
         } else {
             Console.say("active \(try file.rotate().active)\n")
