@@ -27,7 +27,7 @@ struct Service: Sendable {
 
     /// How long streams get for their last events, and commands before they are killed.
     private static let grace = TimeAmount.seconds(5), patience = Duration.seconds(1)
-    private static let reason = "execd ends"
+    private static let reason = "execd is stopping"
 
     /// Serves the API, on every address of the sandbox unless it is told one.
     static func start(_ options: Options, environment: [ExactName: String]) async throws -> Service {

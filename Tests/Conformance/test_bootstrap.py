@@ -226,7 +226,7 @@ def test_streams_end_with_a_last_event_when_the_sandbox_is_told_to_end(start):
     assert sandbox.end() == 143
     listener.join(30)
     last = json.loads([line for line in lines if line][-1])
-    assert last["type"] == "error" and last["error"]["traceback"] == ["execd ends"]
+    assert last["type"] == "error" and last["error"]["traceback"] == ["execd is stopping"]
 
 
 def test_a_hook_runs_before_the_program_and_its_failure_keeps_that_from_starting(start):

@@ -50,7 +50,7 @@ struct CommandAPI: Sendable {
         case "": isRunning = nil
         case "true": isRunning = true
         case "false": isRunning = false
-        default: throw .invalid("running is true or false")
+        default: throw .invalid("running must be true or false")
         }
         let found = runner.registry.inOrder.map(CommandStatus.init)
         return .json(.ok, found.filter { isRunning == nil || $0.running == isRunning })
@@ -85,7 +85,7 @@ struct CommandAPI: Sendable {
         switch request.query(name) ?? "" {
         case "", "false": return false
         case "true": return true
-        default: throw .invalid("\(name) is true or false")
+        default: throw .invalid("\(name) must be true or false")
         }
     }
 

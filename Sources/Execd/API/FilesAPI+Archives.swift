@@ -49,7 +49,7 @@ extension FilesAPI {
         switch request.query(name) ?? "" {
         case "": return false
         case "keep": return true
-        default: throw FileError.invalidRequest("\(name) is keep, or not there")
+        default: throw FileError.invalidRequest("\(name) must be keep, or be left out")
         }
     }
 }

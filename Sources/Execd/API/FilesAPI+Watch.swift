@@ -29,7 +29,7 @@ extension FilesAPI {
         switch request.query("recursive") ?? "" {
         case "", "false": isRecursive = false
         case "true": isRecursive = true
-        default: throw FileError.invalidRequest("recursive is true or false")
+        default: throw FileError.invalidRequest("recursive must be true or false")
         }
         let watch = try await work { try FolderWatch(path, isRecursive: isRecursive) }
         return .stream(.ok, headers: ExecutionStream.headers) { writer in
@@ -49,7 +49,7 @@ extension FilesAPI {
                 }
                 guard writer.isEnding else { return }
                 try await events.send(
-                    of: FileEvent(type: "end", timestamp: CommandRunner.now(), path: path, text: "execd ends"))
+                    of: FileEvent(type: "end", timestamp: CommandRunner.now(), path: path, text: "execd is stopping"))
             }
         }
     }
@@ -66,8 +66,8 @@ extension FilesAPI {
             return FileEvent(
                 type: "overflow", timestamp: now, path: path,
                 text: path == nil
-                    ? "more happened than could be told: list the folder again"
-                    : "what happens below this folder is not told: it cannot be watched")
+                    ? "more happened than could be reported: list the folder again"
+                    : "what happens below this folder is not reported: it cannot be watched")
         case .end: return FileEvent(type: "end", timestamp: now, path: root, text: "the folder was moved or deleted")
         }
     }

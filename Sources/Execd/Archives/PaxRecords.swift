@@ -36,7 +36,7 @@ struct PaxRecords: Hashable, Sendable {
         let text = String(decoding: value, as: UTF8.self)
         let whole = key == "mtime" ? text.prefix { $0 != "." } : text[...]
         guard let number = Int64(whole), whole.utf8.first != UInt8(ascii: "+") else {
-            throw .field("the PAX record \(key) is no number")
+            throw .field("the PAX record \(key) is not a number")
         }
         return number
     }

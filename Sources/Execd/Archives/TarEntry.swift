@@ -31,7 +31,7 @@ enum TarError: Error, Hashable, Sendable, CustomStringConvertible {
     var description: String {
         switch self {
         case .truncated: "the archive ends too early"
-        case .notAnArchive: "this is no tar archive, or one that is compressed: a header's checksum is wrong"
+        case .notAnArchive: "this is not a tar archive, or it is compressed: a header's checksum is wrong"
         case .field(let text): "the archive has a malformed header: \(text)"
         case .kind(let name, let type):
             "\(name.prefix(200)) is of a kind that is not unpacked: type \(type) (files, folders and links are)"

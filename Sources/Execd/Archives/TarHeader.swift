@@ -28,7 +28,7 @@ struct TarHeader: Hashable, Sendable {
             throw .notAnArchive
         }
         func number(_ field: Range<Int>, _ what: String) throws(TarError) -> Int64 {
-            guard let number = Self.number(block[field]) else { throw .field("\(what) is no number") }
+            guard let number = Self.number(block[field]) else { throw .field("\(what) is not a number") }
             return number
         }
         func text(_ field: Range<Int>) -> [UInt8] { Array(block[field].prefix { $0 != 0 }) }

@@ -85,7 +85,7 @@ struct TarReader: Sendable {
             if zeroBlocks == 2 { phase = .ended }
             return
         }
-        guard zeroBlocks == 0 else { throw .field("a header behind a block of zeros") }
+        guard zeroBlocks == 0 else { throw .field("a header after a block of zeros") }
         let header = try TarHeader(block)
         let kind: Extension? =
             switch header.type {
@@ -146,7 +146,7 @@ struct TarReader: Sendable {
         default: throw .kind(name, header.type)
         }
         // Some readers skip what a folder or a link says to have, some do not.
-        guard entry.kind == .file || entry.size == 0 else { throw .field("\(name) has content, and is no file") }
+        guard entry.kind == .file || entry.size == 0 else { throw .field("\(name) has content, and is not a file") }
         return entry
     }
 

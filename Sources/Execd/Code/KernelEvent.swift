@@ -60,7 +60,7 @@ struct CodeFailure: Hashable, Sendable {
     }
 
     static func kernelDied(_ reason: String) -> CodeFailure {
-        CodeFailure("KernelDied", "\(reason); variables are lost, and the next run begins anew")
+        CodeFailure("KernelDied", "\(reason); variables are lost, and the next run begins afresh")
     }
 
     static let interrupted = CodeFailure("KeyboardInterrupt", "the run was interrupted")

@@ -49,7 +49,9 @@ struct CommandRequest: Decodable, Hashable, Sendable {
     static func checkIdentity(_ uid: UInt32?, _ gid: UInt32?) throws(RequestBodyError) {
         guard gid == nil || uid != nil else { throw RequestBodyError("gid needs uid") }
         // The kernel takes the largest number to mean "leave unchanged": the command would run as root.
-        guard uid != .max, gid != .max else { throw RequestBodyError("uid and gid are numbers below \(UInt32.max)") }
+        guard uid != .max, gid != .max else {
+            throw RequestBodyError("uid and gid must be numbers below \(UInt32.max)")
+        }
     }
 
     /// What a process is given: variables, and other texts.

@@ -80,7 +80,7 @@ struct LifecycleHooks: Decodable, Hashable, Sendable {
             try Self.check(hook.name, hook.command, hook.timeoutSeconds, atMost: 300)
             guard Schedule(hook.schedule) != nil else {
                 throw RequestBodyError(
-                    "\(hook.name): \"\(hook.schedule.prefix(80))\" is no schedule: five fields of cron, @hourly, or @every 30s"
+                    "\(hook.name): \"\(hook.schedule.prefix(80))\" is not a schedule: use five fields of cron, @hourly, or @every 30s"
                 )
             }
         }
@@ -94,7 +94,7 @@ struct LifecycleHooks: Decodable, Hashable, Sendable {
             throw RequestBodyError("\(name): a NUL byte cannot be passed to a process")
         }
         guard (1...limit).contains(seconds ?? 1) else {
-            throw RequestBodyError("\(name): timeoutSeconds is not from 1 to \(limit)")
+            throw RequestBodyError("\(name): timeoutSeconds must be from 1 to \(limit)")
         }
     }
 

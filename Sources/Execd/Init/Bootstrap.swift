@@ -57,7 +57,8 @@ struct Bootstrap {
         }
         let exports = linux_scratch_file("execd-variables")
         guard exports >= 0 else {
-            throw StartFailure(code: 125, reason: "no file in memory: \(String(cString: strerror(-exports)))")
+            throw StartFailure(
+                code: 125, reason: "cannot make a file in memory: \(String(cString: strerror(-exports)))")
         }
         defer { close(exports) }
         let spec = ProcessSpec(
@@ -85,7 +86,9 @@ struct Bootstrap {
         guard failure == 0 else {
             throw StartFailure(
                 code: 125,
-                reason: "\(Setting.cloneCompatibility.rawValue): no filter: \(String(cString: strerror(-failure)))")
+                reason:
+                    "\(Setting.cloneCompatibility.rawValue): cannot install a filter: \(String(cString: strerror(-failure)))"
+            )
         }
     }
 

@@ -52,7 +52,7 @@ enum FlagName: String, CaseIterable {
     var wants: String {
         switch self {
         case .port: "a number from 0 to 65535"
-        case .address: "an address: 127.0.0.1"
+        case .address: "an address such as 127.0.0.1"
         case .longestLine:
             "a number from \(TextAssembler.maxLines.lowerBound) to \(TextAssembler.maxLines.upperBound)"
         case .logLevel: "a number from 0 to 7"
@@ -61,7 +61,7 @@ enum FlagName: String, CaseIterable {
         case .part: "session-starter or session"
         case .report, .state, .variablesTo, .builder, .started, .listener: "the number of a descriptor"
         case .ownGroup, .commandGroup: "the numbers of descriptors: 3,4,5"
-        case .grace, .pollInterval, .contextIdle: "a duration: 200ms, 3s"
+        case .grace, .pollInterval, .contextIdle: "a duration such as 200ms or 3s"
         case .jupyterHost: "a URL"
         case .accessToken, .jupyterToken: "a token"
         default: "a path"

@@ -33,10 +33,10 @@ struct InitRequest: Decodable, Hashable, Sendable {
         let request = try RequestBody.decode(InitRequest.self, from: bytes)
         guard (1...128).contains(request.sandboxId.utf8.count),
             request.sandboxId.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
-        else { throw RequestBodyError("sandboxId is not a word of 1 to 128 characters") }
-        guard request.generation > 0 else { throw RequestBodyError("generation is not above 0") }
+        else { throw RequestBodyError("sandboxId must be a word of 1 to 128 characters") }
+        guard request.generation > 0 else { throw RequestBodyError("generation must be above 0") }
         guard request.accessTokenHash == nil || AccessRule(hash: request.accessTokenHash!) != nil else {
-            throw RequestBodyError("accessTokenHash is not sha256: and 64 hexadecimal digits")
+            throw RequestBodyError("accessTokenHash must be sha256: and 64 hexadecimal digits")
         }
         try CommandRequest.checkTexts(envs: request.envs, [])
         // Init starts the API again with them: it would forget its gate, or have another token.

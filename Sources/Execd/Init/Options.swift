@@ -135,7 +135,7 @@ struct Options: Hashable, Sendable {
 
     private mutating func set(_ name: FlagName, isOn text: String?) throws(OptionError) {
         guard let isOn = text.map(Truth.init(_:)) ?? .yes else {
-            throw OptionError("--\(name.rawValue) is true or false")
+            throw OptionError("--\(name.rawValue) must be true or false")
         }
         guard isOn == .yes else { return }
         switch name {

@@ -45,13 +45,13 @@ struct SandboxInit {
         var options = options
         let outcome = options.isHeld ? HeldStart.pipe() : nil
         guard !options.isHeld || outcome != nil else {
-            Bootstrap.complain("no pipe: \(String(cString: strerror(errno)))")
+            Bootstrap.complain("cannot make a pipe: \(String(cString: strerror(errno)))")
             return 125
         }
         if Truth(environment[Setting.gatedStart.name] ?? "") == .yes {
             let file = linux_scratch_file("execd-start")
             guard file >= 0 else {
-                Bootstrap.complain("no file in memory: \(String(cString: strerror(-file)))")
+                Bootstrap.complain("cannot make a file in memory: \(String(cString: strerror(-file)))")
                 return 125
             }
             options.stateFile = file

@@ -76,7 +76,7 @@ extension Setting {
         switch self {
         case .grace, .pollInterval, .contextIdle:
             guard GoDuration(value) == nil, !value.isEmpty else { return nil }
-            wanted = "a duration: 200ms, 3s"
+            wanted = "a duration such as 200ms or 3s"
         case .initialises, .gatedStart:
             guard Truth(value) == nil else { return nil }
             wanted = "true or false"

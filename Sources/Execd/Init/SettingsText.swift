@@ -26,7 +26,7 @@ struct SettingsText: Hashable, Sendable {
     /// - Parameter many: the names of tables that may stand more than once.
     init(_ bytes: [UInt8], many: Set<String> = []) throws(Problem) {
         guard bytes.count <= Self.maxBytes, String(validating: bytes, as: UTF8.self) != nil else {
-            throw Problem(line: 1, reason: "this is no UTF-8 of \(Self.maxBytes) bytes at most")
+            throw Problem(line: 1, reason: "this is not UTF-8 of \(Self.maxBytes) bytes at most")
         }
         var reader = Reader(bytes: bytes)
         var table = ""
@@ -37,11 +37,12 @@ struct SettingsText: Hashable, Sendable {
                 let isRepeated = reader.take("[")
                 table = try reader.key()
                 guard reader.take("]"), !isRepeated || reader.take("]"), many.contains(table) == isRepeated else {
-                    throw reader.problem(many.contains(table) ? "this table is [[\(table)]]" : "a table is [name]")
+                    throw reader.problem(
+                        many.contains(table) ? "this table is [[\(table)]]" : "a table must be written [name]")
                 }
                 // A value before the first table may have the name, too.
                 guard tables[table] == nil, tables[""]?[table] == nil else {
-                    throw reader.problem("\(table) stands here twice")
+                    throw reader.problem("\(table) is here twice")
                 }
                 if isRepeated {
                     place = repeated[table]?.count ?? 0
@@ -53,7 +54,7 @@ struct SettingsText: Hashable, Sendable {
             } else {
                 let key = try reader.key()
                 reader.skipBlanks()
-                guard reader.take("=") else { throw reader.problem("= is missing behind \(key)") }
+                guard reader.take("=") else { throw reader.problem("= is missing after \(key)") }
                 reader.skipBlanks()
                 let value = try reader.value()
                 let earlier: Value? =
@@ -63,7 +64,7 @@ struct SettingsText: Hashable, Sendable {
                         tables[table]?.updateValue(value, forKey: key)
                     }
                 guard earlier == nil else {
-                    throw reader.problem("\(key) stands here twice")
+                    throw reader.problem("\(key) is here twice")
                 }
             }
             try reader.endLine()

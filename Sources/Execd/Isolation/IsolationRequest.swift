@@ -146,9 +146,11 @@ struct IsolationRequest: Hashable, Sendable {
             }
             guard !isOfKernel else { throw RequestBodyError("\(overlay.path) cannot be a session's folder") }
         }
-        guard user != .max, group != .max else { throw RequestBodyError("uid and gid are numbers below \(UInt32.max)") }
+        guard user != .max, group != .max else {
+            throw RequestBodyError("uid and gid must be numbers below \(UInt32.max)")
+        }
         guard (0...Self.maxIdleTimeout).contains(idleTimeout) else {
-            throw RequestBodyError("idle_timeout_seconds is a number from 0 to \(Self.maxIdleTimeout)")
+            throw RequestBodyError("idle_timeout_seconds must be a number from 0 to \(Self.maxIdleTimeout)")
         }
     }
 
@@ -162,7 +164,7 @@ struct IsolationRequest: Hashable, Sendable {
             }
         guard isClean, path.utf8.count < 4096, !path.utf8.contains(0) else {
             throw RequestBodyError(
-                "\"\(path.prefix(200))\" is no path for a session: it must be absolute, below /, without ., .. and double slashes"
+                "\"\(path.prefix(200))\" is not a path for a session: it must be absolute, below /, without ., .. and double slashes"
             )
         }
     }
@@ -206,7 +208,7 @@ struct IsolatedRunRequest: Decodable, Hashable, Sendable {
         guard request.code.contains(where: { !$0.isWhitespace }) else { throw RequestBodyError("code is empty") }
         try CommandRequest.checkTexts(envs: request.envs, [request.code])
         for name in (request.envs ?? [:]).keys where !ShellDialogue.isIdentifier(name.text) {
-            throw RequestBodyError("envs: \"\(name.text.prefix(80))\" is no name for a shell's variable")
+            throw RequestBodyError("envs: \"\(name.text.prefix(80))\" is not a name for a shell's variable")
         }
         let (milliseconds, overflows) = (request.timeout_seconds ?? 0).multipliedReportingOverflow(by: 1000)
         guard !overflows else { throw RequestBodyError("timeout_seconds is too large") }

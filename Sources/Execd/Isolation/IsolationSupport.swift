@@ -16,7 +16,7 @@ struct IsolationSupport: Hashable, Sendable {
     var message: String? {
         guard isAvailable else {
             return
-                "no session can be built: \(setpriv ?? ""). execd needs CAP_SYS_ADMIN and CAP_NET_ADMIN in the user namespace of its "
+                "no isolated session can be made: \(setpriv ?? ""). execd needs CAP_SYS_ADMIN and CAP_NET_ADMIN in the user namespace of its "
                 + "container, and the calls unshare, setns, mount, open_tree, move_mount and mount_setattr; with a Sallyport or "
                 + "OpenSandbox server, create the sandbox with the extension bootstrap.execd.isolation=enable"
         }

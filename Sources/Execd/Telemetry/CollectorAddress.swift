@@ -20,7 +20,7 @@ struct CollectorAddress: Hashable, Sendable {
 
     init(_ url: String) throws(Refusal) {
         guard url.utf8.count <= Self.maxBytes, url.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
-            throw Refusal(reason: "is no URL of \(Self.maxBytes) printable characters at most")
+            throw Refusal(reason: "is not a URL of \(Self.maxBytes) printable characters at most")
         }
         let start = url.prefix(Self.scheme.count).lowercased()
         guard start == Self.scheme else {

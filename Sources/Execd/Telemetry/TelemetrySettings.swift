@@ -37,7 +37,7 @@ struct TelemetrySettings: Sendable {
         }
         guard metrics != nil || traces != nil else { return }
         if value("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc" {
-            problems.append("OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is not spoken; JSON is sent over HTTP")
+            problems.append("OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is not supported; JSON is sent over HTTP")
         }
         if value("OTEL_EXPORTER_OTLP_HEADERS") != nil {
             problems.append("OTEL_EXPORTER_OTLP_HEADERS: none are sent, since without TLS others could read them")

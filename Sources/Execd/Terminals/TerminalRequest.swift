@@ -17,7 +17,9 @@ struct TerminalRequest: Decodable, Hashable, Sendable {
         let request = try RequestBody.decode(TerminalRequest.self, from: body)
         try CommandRequest.checkIdentity(request.uid, request.gid)
         try CommandRequest.checkTexts(envs: request.envs, [request.cwd, request.command].compactMap { $0 })
-        guard request.cols != 0, request.rows != 0 else { throw RequestBodyError("cols and rows are 1 to 65535") }
+        guard request.cols != 0, request.rows != 0 else {
+            throw RequestBodyError("cols and rows must be from 1 to 65535")
+        }
         return request
     }
 

@@ -237,7 +237,7 @@ final class ProcessKernel: CodeKernel {
                     guard state.run?.number == number else { return }
                     // While a program waits for a child (system(3)), the signal is the child's alone.
                     guard attempt == Self.attempts else { return _ = state.run?.record.signal(SIGINT) }
-                    state.run?.record.signal(SIGKILL, because: "it did not heed an interrupt, and was ended")
+                    state.run?.record.signal(SIGKILL, because: "it ignored an interrupt, and was ended")
                 }
             }
         }

@@ -162,7 +162,7 @@ extension JupyterKernel {
         later(Self.patience, run) { state in
             // The next run waits for it.
             state.interrupt = Task { _ = try? await client.call(.POST, "/api/kernels/\(kernel)/restart") }
-            self.fail(.kernelDied("it did not heed an interrupt, and the kernel was started anew"), &state)
+            self.fail(.kernelDied("it ignored an interrupt, and the kernel was started again"), &state)
         }
     }
 
