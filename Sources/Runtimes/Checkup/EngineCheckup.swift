@@ -48,7 +48,7 @@ package struct EngineCheckup: Sendable {
         case .refused(let status):
             .problem(
                 "engine", "the engine at \(engine.address) refuses what it is asked (status \(status)): \(failure)",
-                remedy: "look into its log (journalctl --unit docker), and at what stands between it and this server")
+                remedy: "look at its log (journalctl --unit docker), and at any proxy between it and this server")
         case .malformed:
             .problem(
                 "engine", "\(failure)",
@@ -61,7 +61,7 @@ package struct EngineCheckup: Sendable {
         let platform = ForeignText.escaped(info.platform, limit: 40)
         guard info.system == "linux" else {
             return .problem(
-                "engine", "its containers are of \(platform)", remedy: "use an engine that has containers of Linux")
+                "engine", "it runs containers of \(platform)", remedy: "use an engine that runs Linux containers")
         }
         guard !Self.isOld(info.version) else {
             return .warning(

@@ -113,7 +113,7 @@ package struct MachineCheckup: Sendable {
     private var execd: CheckupFinding {
         guard access(configuration.execdPath, X_OK) == 0 else {
             return .problem(
-                "execd", "\(configuration.execdPath) is not there, or may not be run",
+                "execd", "\(configuration.execdPath) is missing or not executable",
                 remedy:
                     "run `make execd`, or name it in local.execd; the package has it at \(RuntimeError.packagedExecd)")
         }
@@ -132,7 +132,7 @@ package struct MachineCheckup: Sendable {
             reachableBy: configuration.reachableBy)
         do throws(NetfilterError) {
             guard let obstacle = try own.obstacles(NetfilterSocket()).first else {
-                return .ok(place, "no other one drops what is forwarded")
+                return .ok(place, "no other firewall drops forwarded packets")
             }
             return .problem(
                 place, "\(obstacle) drops forwarded packets: sandboxes reach nothing outside",
@@ -167,6 +167,6 @@ package struct MachineCheckup: Sendable {
         let isModule = access("/sys/module/overlay", F_OK) == 0
         guard !known, !isModule else { return .ok(place, "there") }
         return .warning(
-            place, "not loaded: it is with the first sandbox, if the kernel has it", remedy: "modprobe overlay")
+            place, "not loaded yet: the first sandbox loads it, if the kernel has it", remedy: "modprobe overlay")
     }
 }

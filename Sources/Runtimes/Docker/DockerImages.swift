@@ -177,7 +177,7 @@ final class DockerImages: Sendable {
         guard !privates.isOpen(image.id) else { return }
         guard !privates.isOfAnother(image.id, than: wanted.reference.name) else {
             throw EngineFailure(
-                .refused(403), "access denied: the engine has this image, privately, from another place")
+                .refused(403), "access denied: the engine has this image from another private repository")
         }
         // Engines keep manifests, and ask nobody for one of a digest that they know.
         guard wanted.reference.digest != nil else { return }
@@ -188,7 +188,7 @@ final class DockerImages: Sendable {
         }
     }
 
-    private static let gone = EngineFailure(.malformed, "it is gone again")
+    private static let gone = EngineFailure(.malformed, "it was removed again at once")
 
     /// Of fetches that an earlier server has not seen the end of, or whose end the engine's has hidden.
     private func settle() async throws(EngineFailure) {
@@ -203,7 +203,7 @@ final class DockerImages: Sendable {
 
     private static func noting<Value>(_ body: () throws(SystemCallError) -> Value) throws(EngineFailure) -> Value {
         do throws(SystemCallError) { return try body() } catch {
-            throw EngineFailure(.malformed, "which images are private cannot be written down: \(error)")
+            throw EngineFailure(.malformed, "the list of private images cannot be written: \(error)")
         }
     }
 

@@ -38,7 +38,7 @@ extension DockerRuntime {
 extension RuntimeError {
     static func unlimitedDisks(_ reason: String) -> RuntimeError {
         .unsupported(
-            "resourceLimits.disk (\(reason): it takes btrfs, zfs, or overlay2 on xfs that is mounted with pquota)")
+            "resourceLimits.disk (\(reason): it needs btrfs, zfs, or overlay2 on xfs that is mounted with pquota)")
     }
 }
 

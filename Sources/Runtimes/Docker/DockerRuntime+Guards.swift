@@ -83,7 +83,7 @@ extension DockerRuntime {
                 // One that is being removed cannot be started; an event tells when it is gone.
                 guard phase != .running, phase != .removing else { return }
                 logger.error(
-                    "another program stopped the guard of a sandbox, or removed it: it is started",
+                    "another program stopped or removed the guard of a sandbox: it is started again",
                     metadata: ["sandbox": "\(id)", "state": "\(beside?.state.status ?? "removed")"])
                 return try await sidecars.restore(id, found, beside)
             } catch {

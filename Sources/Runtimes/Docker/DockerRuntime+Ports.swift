@@ -38,7 +38,7 @@ extension DockerRuntime {
                 let isBound = if case .engine = network { ports[id] != nil } else { shared != nil }
                 guard isBound, attempt < Self.attempts, error.isOfAPort else { throw error }
                 attempt += 1
-                logger.info(
+                logger.warning(
                     "another program took a port of a sandbox, which gets another one", metadata: ["sandbox": "\(id)"])
                 try await remove(id)
             }

@@ -183,7 +183,7 @@ final class DockerSidecars: Sendable {
             let answer = try await HTTPClient.shared.send(ClientRequest("GET", "/policy"), to: peer)
             guard (200..<300).contains(answer.status) else { return }
         } catch { throw error == .cancelled ? .cancelled : .unguarded("\(error)") }
-        throw .unguarded("its guard tells its policy without a token: \(settings.image) is not an image of a guard")
+        throw .unguarded("its guard shows its policy without a token: \(settings.image) is not an image of a guard")
     }
 
     private func isRunning(_ id: String) async throws(RuntimeError) -> Bool {

@@ -33,8 +33,8 @@ package enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
             "\"\(ForeignText.escaped(text, limit: 80))\" is not an image reference (\(reason)): write it as registry/repository:tag"
         case .invalidCredentials(let reason): "the credentials cannot be used: \(reason)"
         case .unqualified(let image, let canonical):
-            "\"\(ForeignText.escaped(image, limit: 80))\" names no registry: write \(canonical), or have unqualified_registry in the "
-                + "server's [local] say which registry such names belong to"
+            "\"\(ForeignText.escaped(image, limit: 80))\" names no registry: write \(canonical), or set "
+                + "local.unqualified_registry to the registry that such names are of"
         case .notOnThisMachine(let image):
             "there is no image \(image) on this machine, and names under \(ImageReference.localNames) are never fetched: "
                 + "`make base-image` makes \(ImageReference.localNames)base (with CODE=1 \(ImageReference.localNames)code, too); "

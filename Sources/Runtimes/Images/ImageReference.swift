@@ -29,7 +29,7 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
             defer { name = name[..<at] }
             return String(name[name.index(after: at)...])
         }
-        if let digest, !Self.isDigest(digest) { throw failure("a digest is sha256: and 64 hexadecimal digits") }
+        if let digest, !Self.isDigest(digest) { throw failure("a digest must be sha256: and 64 hexadecimal digits") }
 
         // A colon before a slash belongs to the registry's port.
         let written: String? = name.lastIndex(of: ":").flatMap { colon in
@@ -37,7 +37,7 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
             defer { name = name[..<colon] }
             return String(name[name.index(after: colon)...])
         }
-        if let written, !Self.isTag(written) { throw failure("a tag is up to 128 letters, digits, _, . and -") }
+        if let written, !Self.isTag(written) { throw failure("a tag must be up to 128 letters, digits, _, . and -") }
         tag = written ?? (digest == nil ? "latest" : nil)
 
         let (domain, path) = Self.split(name)
@@ -48,7 +48,7 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         registry = hub ? Self.defaultRegistry : String(domain)
         repository = hub && !path.contains("/") ? "library/\(path)" : String(path)
         guard Self.isRepository(path) else {
-            throw failure("a repository is lower case letters and digits, separated by one of . _ - and /")
+            throw failure("a repository must be lower-case letters and digits, separated by one of . _ - and /")
         }
         guard registry.utf8.count + 1 + repository.utf8.count <= Self.nameLimit else {
             throw failure("its name is longer than \(Self.nameLimit) characters")

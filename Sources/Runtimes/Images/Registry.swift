@@ -132,7 +132,9 @@ struct Registry: Sendable {
         if says("manifest unknown", "name unknown", "not found", "status: 404", "404 (") { return .notFound(image) }
         let reason = ForeignText.escaped(message, limit: 400)
         if says("http response to https") {
-            return .unreachable(registry: reference.registry, reason: "it has no TLS; name it as an insecure registry")
+            return .unreachable(
+                registry: reference.registry,
+                reason: "it has no TLS: add it to local.insecure_registries if that is intended")
         }
         if says(
             "dial tcp", "connection refused", "no such host", "i/o timeout", "server misbehaving", "unreachable",

@@ -36,7 +36,7 @@ package struct RegistryCredentials: Hashable, Sendable, CustomStringConvertible,
     /// Without credentials an empty one is written, because skopeo would otherwise use those of the server's own user.
     static func write(_ credentials: RegistryCredentials?, registry: String, to path: String) throws(ImageError) {
         if let username = credentials?.username, username.contains(":") || username.isEmpty {
-            throw .invalidCredentials(reason: "a user name is not empty and has no colon (RFC 7617)")
+            throw .invalidCredentials(reason: "a user name must not be empty or have a colon (RFC 7617)")
         }
         struct File: Encodable {
             struct Entry: Encodable { var auth: String }

@@ -22,7 +22,7 @@ extension BucketClaim {
         guard Self.isEndpoint(endpoint) else {
             throw VolumeProblem(
                 .invalidParameter,
-                "the endpoint of volume \(volume) is not valid: write a host, with http:// or https:// before it or a port behind it"
+                "the endpoint of volume \(volume) is not valid: write a host, with http:// or https:// before it or a port after it"
             )
         }
         if let region, !(1...32).contains(region.utf8.count) || !SandboxVolume.isName(region, upTo: 32) {

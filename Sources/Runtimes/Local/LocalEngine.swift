@@ -108,7 +108,7 @@ package final class LocalEngine: Sendable {
         let unreadable = SandboxFolder.withUnreadableRecords(in: configuration.stateDirectory)
         for folder in unreadable {
             logger.error(
-                "the record of a sandbox cannot be read: it is left as it is until it is deleted",
+                "the stored record of a sandbox cannot be read; it is left as it is until it is deleted",
                 metadata: ["folder": "\(folder.path)"])
             folder.letGo()
             try users.occupy(SandboxProcess(pidFile: folder.pidFile, group: folder.group)?.users, in: folder)
@@ -138,7 +138,7 @@ package final class LocalEngine: Sendable {
             folder.letGo()
             do throws(RuntimeError) { try folder.findAgain(record, process) } catch {
                 logger.warning(
-                    "a sandbox of the server before this one could not be taken over whole",
+                    "a sandbox of the previous server could not be taken over completely",
                     metadata: ["sandbox": "\(record.spec.id)", "error": "\(error)"])
             }
             if let process { watcher.watch(process, folder.endWatch(of: record)) }

@@ -135,7 +135,7 @@ struct SandboxLink: Codable, Hashable, Sendable {
             if let found = try route.identity(of: hostLink) {
                 guard found.kind == "veth", found.hardware == Self.hostHardware else {
                     throw .invalid(
-                        "the machine has a link \(hostLink) that is none of this server's: choose another local.tag")
+                        "the machine has a link \(hostLink) that is not this server's: choose another local.tag")
                 }
                 try route.deleteLink(hostLink)
             }

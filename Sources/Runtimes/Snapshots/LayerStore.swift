@@ -59,7 +59,8 @@ package final class LayerStore: Sendable {
                 found.records[id] = record
             } else {
                 logger.error(
-                    "the record of a snapshot cannot be read: it is left as it is", metadata: ["file": "\(name)"])
+                    "the stored record of a snapshot cannot be read; it is left as it is", metadata: ["file": "\(name)"]
+                )
                 found.isIncomplete = true
             }
         }

@@ -44,7 +44,7 @@ import Testing
 
     static let lacks: [Lack] = [
         Lack(info: info(version: "19.03.15"), place: "engine", grade: .warning, remedy: "20.10 or later"),
-        Lack(info: info(system: "windows"), place: "engine", grade: .problem, remedy: "containers of Linux"),
+        Lack(info: info(system: "windows"), place: "engine", grade: .problem, remedy: "Linux containers"),
         Lack(info: info(driver: "vfs"), place: "engine's disks", grade: .warning, remedy: "pquota"),
         Lack(info: info(security: #""name=rootless""#), place: "engine's rights", grade: .warning, remedy: "root runs"),
         Lack(info: info(), place: "engine's runtime", grade: .problem, remedy: "apt-get install runsc"),

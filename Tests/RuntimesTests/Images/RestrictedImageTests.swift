@@ -135,7 +135,8 @@ import Testing
         ("reading manifest 1 in ghcr.io/a/b: manifest unknown", .notFound("ghcr.io/a/b:1")),
         (
             "pinging container registry ghcr.io: Get \"https://ghcr.io/v2/\": http: server gave HTTP response to HTTPS client",
-            .unreachable(registry: "ghcr.io", reason: "it has no TLS; name it as an insecure registry")
+            .unreachable(
+                registry: "ghcr.io", reason: "it has no TLS: add it to local.insecure_registries if that is intended")
         ),
         (
             "open /x: permission denied\u{1b}[2J",
