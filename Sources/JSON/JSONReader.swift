@@ -161,10 +161,10 @@ struct JSONReader {
         if (0xd800..<0xdc00).contains(number), bytes[position...].starts(with: "\\u".utf8) {
             position += 2
             let low = try codeUnit()
-            guard (0xdc00..<0xe000).contains(low) else { throw wrong("a surrogate is alone") }
+            guard (0xdc00..<0xe000).contains(low) else { throw wrong("a surrogate without its other half") }
             number = 0x10000 + (number - 0xd800) << 10 + (low - 0xdc00)
         }
-        guard let scalar = Unicode.Scalar(number) else { throw wrong("a surrogate is alone") }
+        guard let scalar = Unicode.Scalar(number) else { throw wrong("a surrogate without its other half") }
         return Character(scalar)
     }
 

@@ -43,7 +43,7 @@ final class TreeDecoder: Decoder {
     func noteAllAsked() { takesAnyName = true }
 
     func mismatch(_ type: Any.Type) -> DecodingError {
-        .typeMismatch(type, .init(codingPath: codingPath, debugDescription: "it is of another type"))
+        .typeMismatch(type, .init(codingPath: codingPath, debugDescription: "it has the wrong type"))
     }
 
     // MARK: Decoder

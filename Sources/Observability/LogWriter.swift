@@ -118,9 +118,9 @@ package struct LogFileError: Error, CustomStringConvertible {
     package var description: String {
         let why =
             switch code {
-            case ELOOP: "it is a link"
+            case ELOOP: "it is a symbolic link"
             case EEXIST: "it is not a file of this user alone"
-            case EAGAIN: "another server writes it"
+            case EAGAIN: "another server writes to it"
             default: String(cString: strerror(code))
             }
         return "the log file \(path) cannot be written to: \(why) (log.file_path)"

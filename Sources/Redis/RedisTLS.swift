@@ -35,7 +35,7 @@ package struct RedisTLS: Hashable, Sendable {
             }
         }
         guard (certificate == nil) == (key == nil) else {
-            throw .address("ssl_certfile and ssl_keyfile come together")
+            throw .address("ssl_certfile and ssl_keyfile need each other")
         }
     }
 

@@ -49,7 +49,7 @@ struct LoadedCertificate: Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw unreadable(path) }
         guard status.st_mode & S_IFMT == S_IFREG, (1...(1 << 20)).contains(status.st_size) else {
-            throw TLSError(description: "\(path) is no file of at most 1 MiB")
+            throw TLSError(description: "\(path) is not a file of at most 1 MiB")
         }
         guard !isSecret || status.st_mode & 0o077 == 0 else {
             throw TLSError(description: "\(path) can be read by others than its owner; use chmod 600")

@@ -93,8 +93,8 @@ public enum DNSServerError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .noDescriptor(let code): "the DNS filter gets no descriptor: \(String(cString: strerror(code)))"
-        case .noThread(let code): "the DNS filter gets no thread: \(String(cString: strerror(code)))"
+        case .noDescriptor(let code): "the DNS filter cannot open a descriptor: \(String(cString: strerror(code)))"
+        case .noThread(let code): "the DNS filter cannot start a thread: \(String(cString: strerror(code)))"
         }
     }
 }

@@ -80,8 +80,8 @@ package enum FlowCheckError: Error, Hashable, Sendable, CustomStringConvertible 
 
     package var description: String {
         switch self {
-        case .noDescriptor(let error): "the flow check gets no descriptor: \(error)"
-        case .noThread(let error): "the flow check gets no thread: \(error)"
+        case .noDescriptor(let error): "the flow check cannot open a descriptor: \(error)"
+        case .noThread(let error): "the flow check cannot start a thread: \(error)"
         }
     }
 }

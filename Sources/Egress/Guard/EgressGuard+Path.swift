@@ -80,11 +80,11 @@ extension EgressGuard {
     ) -> PolicyPath.Step {
         let filtered = notes.filter { $0.removedCount > 0 }
         guard let time = filtered.map(\.time).max() else {
-            return .init(.answer, nil, "no address of it is remembered to have been taken out of its last answers")
+            return .init(.answer, nil, "as far as is remembered, no address was taken out of its last answers")
         }
         let count = filtered.reduce(0) { $0 + $1.removedCount }
         let objections = filtered.flatMap(\.removed).map { ($0, state.objection(to: $0, of: name, settings: settings)) }
-        let texts = objections.map { "\($0.0) (\($0.1 ?? "the policy of now lets it by"))" }
+        let texts = objections.map { "\($0.0) (\($0.1 ?? "the present policy lets it through"))" }
         let isKept = objections.count < count || objections.contains { $0.1 != nil }
         return .init(
             .answer, isKept && !isOpen ? .deny : nil,
@@ -98,7 +98,9 @@ extension EgressGuard {
             entry.names[name].flatMap { $0 > now ? (address, entry, $0 - now) : nil }
         }.sorted { $0.0.description < $1.0.description }
         guard !known.isEmpty else {
-            return .init(.addresses, nil, "it opens no address now: the sandbox has not resolved it, or its time is up")
+            return .init(
+                .addresses, nil,
+                "it opens no address now: the sandbox has not resolved it, or what it resolved has expired")
         }
         let isOpen = known.contains { state.opens($0.0, $0.1, scope, settings: settings) }
         let shut = state.isObserving ? "open, and not by the policy" : "not open"
@@ -140,11 +142,11 @@ extension EgressGuard {
         path.hints += NearMisses.hints(address, scope, state.evaluator.policy, verdict.reason)
         guard verdict.reason == .defaultAction, names.isEmpty else { return }
         if let past = entry?.names.keys.min(by: { $0.comesBefore($1) }) {
-            path.hints.append("the sandbox resolved it from \(past), whose time is up: ask for the name again")
+            path.hints.append("the sandbox resolved it from \(past), which has expired: resolve the name again")
         } else {
             path.hints.append(
                 "a rule for a name opens the addresses that the sandbox resolved it to, for as long as the record holds: "
-                    + "ask for the name first, or allow the address")
+                    + "resolve the name first, or allow the address")
         }
     }
 

@@ -20,14 +20,14 @@ package struct EventQuery: Hashable, Sendable {
         }
         after = try values["after"].map { text throws(EgressError) in
             guard let position = EventRing.Position(text) else {
-                throw .invalidPolicy("after is the id of an event, such as 1767225600123-7")
+                throw .invalidPolicy("after must be the id of an event, such as 1767225600123-7")
             }
             return position
         }
         limit =
             try values["limit"].map { text throws(EgressError) in
                 guard let number = Int(text), (1...Self.most).contains(number) else {
-                    throw .invalidPolicy("limit is a number from 1 to \(Self.most)")
+                    throw .invalidPolicy("limit must be a number from 1 to \(Self.most)")
                 }
                 return number
             } ?? Self.usual

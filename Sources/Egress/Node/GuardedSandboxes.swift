@@ -93,7 +93,7 @@ final class GuardedSandboxes: Sendable {
                 logger.info("sandbox guarded again", metadata: ["sandbox": "\(id)"])
             } catch {
                 logger.error(
-                    "a sandbox of the guard before this one could not be taken over",
+                    "a sandbox of the previous guard could not be taken over",
                     metadata: ["sandbox": "\(id)", "error": "\(error)"])
             }
         }

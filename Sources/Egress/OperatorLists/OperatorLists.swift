@@ -66,7 +66,7 @@ package final class OperatorLists: Sendable {
                 state.rules = rules
                 state.version += 1
             }
-            logger.notice(
+            logger.info(
                 "always lists read",
                 metadata: ["denied": "\(rules.denied.count)", "allowed": "\(rules.allowed.count)"])
         } catch {

@@ -7,7 +7,7 @@ import NIOWebSocket
 package struct WebSocketDialer: Sendable {
     /// The server's answer to the handshake, where that is no upgrade.
     package struct Refused: Error, Hashable, CustomStringConvertible {
-        package var description: String { "it opens no WebSocket there" }
+        package var description: String { "it does not accept a WebSocket there" }
     }
 
     /// How long a connection may take, and how long the handshake.

@@ -26,7 +26,7 @@ package struct ProxyError: Error, Hashable, Sendable {
     static func unknownHost(_ host: String) -> ProxyError {
         ProxyError(
             .misdirectedRequest, "UNKNOWN_HOST",
-            "\"\(host.prefix(100))\" is not one of this server's names; if it should be, add it to [server] names")
+            "\"\(host.prefix(100))\" is not one of this server's names; if it should be, add it to server.names")
     }
 
     static let invalidRoute = ProxyError(
@@ -80,7 +80,8 @@ package struct ProxyError: Error, Hashable, Sendable {
         .serviceUnavailable, "DIRECTORY_UNAVAILABLE", "this gateway has not reached its directory yet")
 
     static let silentDirectory = ProxyError(
-        .serviceUnavailable, "DIRECTORY_SILENT", "this gateway has not heard of its directory for more than 10 seconds")
+        .serviceUnavailable, "DIRECTORY_SILENT",
+        "this gateway has not heard from its directory for more than 10 seconds")
 
     static func notReady(_ reason: String) -> ProxyError {
         ProxyError(.serviceUnavailable, "SANDBOX_NOT_READY", reason)

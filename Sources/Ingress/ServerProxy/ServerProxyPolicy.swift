@@ -49,7 +49,7 @@ struct ServerProxyPolicy: ProxyPolicy {
             throw ProxyError(.badRequest, "INVALID_PATH", "the path has two dots in succession")
         }
         guard let port = path.port else {
-            throw ProxyError(.badRequest, codes.invalidPort, "a port is a number from 1 to 65535")
+            throw ProxyError(.badRequest, codes.invalidPort, "a port must be a number from 1 to 65535")
         }
         try checkUpgrade(head)
         guard Route.isSandboxID(path.sandbox) else { throw unknown }

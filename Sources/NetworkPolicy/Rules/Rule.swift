@@ -169,7 +169,7 @@ public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
         case .emptyChange: "the change is empty: send a list with at least one entry"
         case .unknownPreset(let name): "unknown preset \"\(name)\""
         case .invalidPresetName(let name):
-            "\"\(name.prefix(64))\" is no name of a preset: use lower-case letters, digits and hyphens, at most 63"
+            "\"\(name.prefix(64))\" is not a preset name: use lower-case letters, digits and hyphens, at most 63"
         case .deniedPreset(let rule): "rule \(rule): a preset can only allow: to deny, list the targets"
         }
     }

@@ -28,7 +28,7 @@ public struct RuleTarget: Hashable, Sendable, CustomStringConvertible {
         }
         guard text != RuleDocument.observed else {
             throw .invalidTarget(
-                text, reason: "a mode is a whole policy's: it changes when the policy is replaced (PUT)")
+                text, reason: "a mode is for the whole policy: replace the policy (PUT) to change it")
         }
         let parts = try Parts(text)
         target = try parts.target(of: text)

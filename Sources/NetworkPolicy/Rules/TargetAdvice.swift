@@ -10,14 +10,14 @@ enum TargetAdvice {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let address = IPAddress(parts[0]) else {
             if parts.count == 2, TrafficScope.Transport(rawValue: String(parts[1])) != nil {
-                return "a protocol stands in front, or behind a port: write \(parts[1])://\(parts[0])"
+                return "a protocol comes first: write \(parts[1])://\(parts[0])"
             }
             return DomainName.isWritten(parts[0])
-                ? "a target has no path: write \(parts[0])" : "not an address block, such as 10.0.0.0/8"
+                ? "a target has no path: write \(parts[0])" : "it is not an address block such as 10.0.0.0/8"
         }
         guard let (address, network) = CIDRBlock.around(text) else {
             return
-                "the length of the network is a number from 0 to \(address.bitWidth), as in \(address)/\(address.bitWidth)"
+                "the prefix length must be a number from 0 to \(address.bitWidth), as in \(address)/\(address.bitWidth)"
         }
         return
             "\(address) is one address in \(network): write \(network) for the network, or \(address) for the address"
@@ -30,10 +30,10 @@ enum TargetAdvice {
         let host = authority.split(separator: ":", maxSplits: 1).first ?? ""
         guard DomainName.isWritten(host) || IPAddress(host) != nil else {
             return
-                "a URL is no target: write a name or an address, and a port if only that is meant, as in example.com:\(port)"
+                "a URL is not a target: write a name or an address, and a port if only that is meant, as in example.com:\(port)"
         }
         let written = authority.utf8.contains(UInt8(ascii: ":")) ? String(authority) : "\(host):\(port)"
-        return "a URL is no target: write \(host), or \(written) for that port alone"
+        return "a URL is not a target: write \(host), or \(written) for that port alone"
     }
 }
 

@@ -51,7 +51,7 @@ package struct OTLPConfiguration: Sendable {
         default: throw OTLPConfigurationError("OTEL_" + signal.exporter, "use otlp or none")
         }
         if let (name, text) = value(own("PROTOCOL"), "EXPORTER_OTLP_PROTOCOL"), text == "grpc" {
-            throw OTLPConfigurationError(name, "gRPC is not spoken; use http/json")
+            throw OTLPConfigurationError(name, "gRPC is not supported: use http/json")
         }
         let advice = "use an http:// or https:// URL"
         if let (name, text) = value(own("ENDPOINT")) {

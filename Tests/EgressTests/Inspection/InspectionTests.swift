@@ -108,7 +108,7 @@ import Testing
             // By address.
             #expect(try explain("target=127.0.0.1&port=7").contains("it is the sandbox's own address"))
             #expect(try explain("target=one.example&port=53").contains(#"{"step":"traffic","verdict":"allow""#))
-            #expect(try explain("target=198.51.100.2&port=7").contains("ask for the name first, or allow the address"))
+            #expect(try explain("target=198.51.100.2&port=7").contains("resolve the name first, or allow the address"))
         }
     }
 

@@ -105,7 +105,7 @@ extension FlowRefusal {
         switch error {
         case .tooLarge, .targetTooLong: self = .tooLong(limit: FlowOpening.limit)
         case .version: self = .unsupported("only HTTP/1.0 and HTTP/1.1 can be checked without TLS")
-        case .malformed, .expectation: self = .malformed("the HTTP request cannot be read in one way only: \(error)")
+        case .malformed, .expectation: self = .malformed("the HTTP request is malformed or ambiguous: \(error)")
         }
     }
 }
