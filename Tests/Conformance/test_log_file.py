@@ -130,7 +130,7 @@ def test_a_link_in_its_place_is_refused_where_the_server_is_started(world):
         server.file.symlink_to(target)
         process = server.launch()
         assert process.wait(timeout=60) == 1
-        assert "it is a link" in complaint(server.log.read_text())
+        assert "it is a symbolic link" in complaint(server.log.read_text())
         assert target.read_text() == "theirs"
         # What keeps it from starting otherwise is said there, too.
         server.file.unlink()

@@ -82,7 +82,7 @@ def test_the_references_example_becomes_what_the_page_shows(tmp_path):
                    capture_output=True, timeout=60)
     text = example.read_text()
     said = read(tmp_path, text)
-    assert "settings of the reference's that this server does not have" in said
+    assert "settings of OpenSandbox's server that this one does not have" in said
     foreign = re.findall(r"[a-z_]+\.[a-z_]+", " ".join(re.findall(r"^  (.+?): ", said, re.M)))
     assert set(foreign) == {"docker.port_range_min", "docker.port_range_max", "proxy.resolve_internal", "runtime.execd_image"}
     for key in foreign:

@@ -11,7 +11,7 @@ from support.server import AllInOneServer, BINARY, deny_but
 from support.waiting import eventually
 from test_egress import Keeper
 
-TAKEN, LEFT = "presets and default policy read again", "the presets and the default policy stay as they were"
+TAKEN, LEFT = "presets and default policy reloaded", "the presets or the default policy cannot be used; the previous ones stay in force"
 
 
 @pytest.fixture(scope="module")

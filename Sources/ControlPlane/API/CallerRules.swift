@@ -26,12 +26,12 @@ struct CallerRules: Sendable {
         for host in request.headers["host"] where !names.contains(host) {
             throw APIError(
                 .misdirectedRequest, "UNKNOWN_HOST",
-                "\"\(host.prefix(100))\" is not one of this server's names; if it should be, add it to [server] names")
+                "\"\(host.prefix(100))\" is not one of this server's names; if it should be, add it to server.names")
         }
         for origin in request.headers["origin"] where !permits(origin, request) {
             throw APIError(
                 .forbidden, "FOREIGN_ORIGIN",
-                "pages of \(origin.prefix(100)) may not call this server; [server] allowed_origins names those that may"
+                "pages of \(origin.prefix(100)) may not call this server; server.allowed_origins lists those that may"
             )
         }
         // A page's GET to its own origin has no Origin field.

@@ -21,7 +21,7 @@ package struct ServerCheckup: Sendable {
                 .problem(
                     "configuration", "\(error)",
                     remedy:
-                        "mend it; `sallyport settings` lists what it may say, `sallyport init-config` writes a new one")
+                        "correct it; `sallyport settings` lists every key, `sallyport init-config` writes a new file")
             ]
             return
         }
@@ -52,7 +52,7 @@ package struct ServerCheckup: Sendable {
             _ = (try OperatorPolicies(settings), try EgressPlane.lists(settings))
             return .ok("policies", "presets, default policy and lists can be used")
         } catch {
-            return .problem("policies", "\(error)", remedy: "mend the file; a server would not start")
+            return .problem("policies", "\(error)", remedy: "correct the file; until then no server starts")
         }
     }
 
@@ -70,7 +70,8 @@ package struct ServerCheckup: Sendable {
         } catch {
             found.append(
                 .problem(
-                    "docker", "\(error)", remedy: "mend [docker], or the variables DOCKER_HOST and DOCKER_CERT_PATH"))
+                    "docker", "\(error)", remedy: "correct [docker], or the variables DOCKER_HOST and DOCKER_CERT_PATH")
+            )
         }
         return found
     }
@@ -106,7 +107,7 @@ package struct ServerCheckup: Sendable {
             var status = stat()
             guard stat(file, &status) == 0, Int64(status.st_mtim.tv_sec) > now + allowed else { continue }
             return .problem(
-                place, "it stands before \(file) was written: signed routes and expiries are judged wrongly",
+                place, "it is behind: \(file) was written later. Signed routes and expiries are judged wrongly",
                 remedy: "set it, and run a time service such as systemd-timesyncd")
         }
         return .ok(place, "not behind what has been written")
@@ -122,7 +123,8 @@ package struct ServerCheckup: Sendable {
             return [
                 .problem(
                     "disk", "\(place) cannot be looked at: \(SystemCallError.last)",
-                    remedy: "see that its disk is there and answers, or set local.state_dir to a folder on another one")
+                    remedy:
+                        "check that its disk is there and answers, or set local.state_dir to a folder on another one")
             ]
         }
         let bytes = UInt64(state.f_bavail).multipliedReportingOverflow(by: UInt64(state.f_frsize)).partialValue

@@ -9,7 +9,7 @@ enum ReferenceSettings {
         guard let (path, advice) = found.first else { return }
         guard found.count > 1 else {
             throw ConfigurationError(
-                "\(path) is a setting of the reference's that this server does not have; \(advice)")
+                "\(path) is a setting of OpenSandbox's server that this one does not have; \(advice)")
         }
         var lines: [(paths: [String], advice: String)] = []
         for (path, advice) in found {
@@ -20,7 +20,7 @@ enum ReferenceSettings {
             }
         }
         throw ConfigurationError(
-            "it has settings of the reference's that this server does not have"
+            "it has settings of OpenSandbox's server that this one does not have"
                 + lines.map { "\n  \($0.paths.joined(separator: ", ")): \($0.advice)" }.joined())
     }
 
@@ -80,6 +80,6 @@ enum ReferenceSettings {
         ("kubernetes.", "leave the table out: this server has no Kubernetes runtime"),
         ("agent_sandbox.", "leave the table out: this server has no Kubernetes runtime"),
         ("store.postgresql.", "leave the table out: the store is SQLite (store.path)"),
-        ("egress.upstream_proxy.", "leave the table out: the guard intercepts nothing, so it has no proxy behind it"),
+        ("egress.upstream_proxy.", "leave the table out: the guard intercepts nothing, so it needs no proxy"),
     ]
 }

@@ -62,16 +62,17 @@ package final class RunningConfiguration: Sendable {
             state.withLock { $0 = (change.tree, file) }
             if !change.left.isEmpty {
                 logger.warning(
-                    "settings changed that stay as they are until a restart",
+                    "changed settings that take effect only after a restart",
                     metadata: ["keys": "\(change.left.joined(separator: ", "))"])
             }
             logger.info(
-                "configuration read again",
+                "configuration reloaded",
                 metadata: ["changed": "\(change.taken.isEmpty ? "nothing" : change.taken.joined(separator: ", "))"])
             return settings
         } catch {
             logger.error(
-                "the configuration cannot be used: nothing of it was taken", metadata: ["error": "\(error)"])
+                "the changed configuration cannot be used; the previous one stays in force",
+                metadata: ["error": "\(error)"])
             return nil
         }
     }

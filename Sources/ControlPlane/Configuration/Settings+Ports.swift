@@ -26,7 +26,7 @@ extension Settings {
             SettingKey("deny", "address blocks", default: "[]", "who may not, although allowed"),
             SettingKey(
                 "always", "up to 16 of a sandbox's ports, other than 18080", default: "[]",
-                "published of every sandbox: [44772, 8080], as the reference's Docker runtime has them"),
+                "published of every sandbox: [44772, 8080], as OpenSandbox's Docker runtime has them"),
         ]
     ) { (values, settings) throws(ConfigurationError) in
         // Whom a server that publishes nothing would allow means nothing.

@@ -129,7 +129,7 @@ struct TenantFile: Sendable {
         var status = stat()
         guard stat(path, &status) == 0 else {
             return logger.warning(
-                "there is no file of tenants: no tenant's key is taken", metadata: ["file": "\(path)"])
+                "there is no file of tenants: no tenant's key is accepted", metadata: ["file": "\(path)"])
         }
         guard status.st_mode & 0o077 != 0 else { return }
         logger.warning(

@@ -246,7 +246,7 @@ extension APIError {
     /// Every place is taken, of creates that run and of those that wait.
     static let queueFull = APIError(
         .tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED",
-        "too many sandboxes are being created: try again in a moment ([server] queued_creates)")
+        "too many sandboxes are being created: try again in a moment (server.queued_creates)")
 }
 
 extension Sandbox {

@@ -86,7 +86,7 @@ extension APIError {
             case .unknown: APIError(.notFound, "IMAGE::NOT_FOUND", "there is no image \(name) on this server")
             case .inUse:
                 APIError(
-                    .conflict, "IMAGE::IN_USE", "sandboxes or snapshots stand on image \(name): delete them first")
+                    .conflict, "IMAGE::IN_USE", "sandboxes or snapshots use image \(name): delete them first")
             case .local:
                 APIError(
                     .conflict, "IMAGE::LOCAL", "\(name) is a folder of this machine's: its operator removes it")

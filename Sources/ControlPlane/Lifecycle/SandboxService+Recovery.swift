@@ -153,7 +153,7 @@ extension Sandbox {
             return moved(
                 to: .failed, reason: StatusReason.lost,
                 message:
-                    "nothing of it is there any more: its machine may have been restarted, or somebody took it away")
+                    "nothing of it is there any more: its machine may have been restarted, or somebody removed it")
         }
     }
 }

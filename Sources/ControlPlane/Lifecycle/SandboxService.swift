@@ -105,7 +105,7 @@ final class SandboxService: Sendable {
     private func goesOn(_ id: String) -> APIError {
         APIError(
             .internalServerError, codes.deleteFailed,
-            "deleting sandbox \(id) takes long: storage of it may not answer. The deletion goes on")
+            "deleting sandbox \(id) takes long: its storage may not answer. The deletion goes on")
     }
 
     private func carryOut(_ id: String) async throws(APIError) {

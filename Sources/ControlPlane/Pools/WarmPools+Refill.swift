@@ -69,7 +69,7 @@ extension WarmPools {
         }
         guard old > 0 else { return }
         logger.info(
-            "the image of a pool has changed; what waits is made anew",
+            "the image of a pool has changed; the sandboxes that wait are made again",
             metadata: ["pool": "\(name)", "image": "\(reference)", "outdated": "\(old)"])
         wake()
     }

@@ -81,7 +81,7 @@ final class WarmPools: Sendable {
         }
         for name in try await store.unreadable() {
             logger.error(
-                "a stored pool cannot be read: it is left as it is, and its sandboxes are not made",
+                "the stored record of a pool cannot be read; it is left as it is, and no sandboxes are made for it",
                 metadata: ["pool": "\(ForeignText.escaped(name, limit: 80))"])
         }
         wake()

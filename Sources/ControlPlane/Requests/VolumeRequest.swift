@@ -40,11 +40,11 @@ struct VolumeRequest: Sendable {
         let name = fields.required("name")
         if let name, !SandboxVolume.isName(name, upTo: 63) {
             fields.problem(
-                "name", "a name has 1 to 63 of a-z, 0-9 and -, and a letter or digit at both ends", .invalidName)
+                "name", "a name must have 1 to 63 of a-z, 0-9 and -, and a letter or digit at both ends", .invalidName)
         }
         let mountPath = fields.required("mountPath")
         if let mountPath, mountPath.utf8.first != UInt8(ascii: "/") {
-            fields.problem("mountPath", "a mountPath begins with /", .invalidMountPath)
+            fields.problem("mountPath", "a mountPath must begin with /", .invalidMountPath)
         }
         isReadOnly = fields.bool("readOnly") ?? false
         subPath = fields.string("subPath")
@@ -80,13 +80,14 @@ struct VolumeRequest: Sendable {
         let claim = fields.required("claimName")
         if let claim, !SandboxVolume.isName(claim, upTo: 253) {
             fields.problem(
-                "claimName", "a name has 1 to 253 of a-z, 0-9 and -, and a letter or digit at both ends",
+                "claimName", "a name must have 1 to 253 of a-z, 0-9 and -, and a letter or digit at both ends",
                 .invalidClaimName)
         }
         let storage = fields.string("storage")
         if let storage, !isQuantity(storage) {
             fields.problem(
-                "storage", "a size is a number, and Ki, Mi, Gi, Ti, Pi or Ei after it", type: "string_pattern_mismatch")
+                "storage", "a size must be a number, with Ki, Mi, Gi, Ti, Pi or Ei after it or nothing",
+                type: "string_pattern_mismatch")
         }
         // Hints for clusters, which mean nothing on one machine.
         _ = (fields.string("storageClass"), fields.strings("accessModes"))
@@ -105,12 +106,12 @@ struct VolumeRequest: Sendable {
             known: ["bucket", "endpoint", isS3 ? "region" : "version", "options", "accessKeyId", "accessKeySecret"])
         let (bucket, endpoint) = (fields.required("bucket"), fields.required("endpoint"))
         if let bucket, !(3...63).contains(bucket.unicodeScalars.count) {
-            fields.problem("bucket", "a bucket's name has 3 to 63 characters", .invalidBucket)
+            fields.problem("bucket", "a bucket's name must have 3 to 63 characters", .invalidBucket)
         }
-        if endpoint?.isEmpty == true { fields.problem("endpoint", "an endpoint is not empty", .invalidEndpoint) }
+        if endpoint?.isEmpty == true { fields.problem("endpoint", "an endpoint must not be empty", .invalidEndpoint) }
         let (id, secret) = (fields.required("accessKeyId"), fields.required("accessKeySecret"))
         for (field, key) in [("accessKeyId", id), ("accessKeySecret", secret)] where key?.isEmpty == true {
-            fields.problem(field, "a key is not empty", .invalidBucketKeys)
+            fields.problem(field, "a key must not be empty", .invalidBucketKeys)
         }
         let region = isS3 ? fields.string("region") : nil
         let version =

@@ -208,7 +208,7 @@ package final class AllInOneServer: Sendable {
         do throws(ConfigurationError) {
             rules.replace(with: APIRules(settings.server, apiKey: try Secrets.apiKey(settings), policies: policies))
         } catch {
-            logger.error("the API key could not be read again; it stays as it was", metadata: ["error": "\(error)"])
+            logger.error("the API key cannot be read; the previous one stays in force", metadata: ["error": "\(error)"])
         }
         accessLog.mode = settings.server.accessLog
         gateway?.change(traffic: settings.gateway.traffic, accessLog: settings.gateway.accessLog)
@@ -222,14 +222,16 @@ package final class AllInOneServer: Sendable {
             let policies = try OperatorPolicies(settings)
             node?.use(policies.presets)
             logger.info(
-                "presets and default policy read again",
+                "presets and default policy reloaded",
                 metadata: [
                     "presets": "\(policies.presets.names.count)",
                     "defaultPolicy": "\(policies.standard.map { "\($0.ruleCount) rules" } ?? "none")",
                 ])
             return policies
         } catch {
-            logger.error("the presets and the default policy stay as they were", metadata: ["error": "\(error)"])
+            logger.error(
+                "the presets or the default policy cannot be used; the previous ones stay in force",
+                metadata: ["error": "\(error)"])
             return rules.current.policies
         }
     }

@@ -46,7 +46,7 @@ package final class EgressProgram: Sendable {
         do throws(ConfigurationError) {
             node.use(Presets(try Installation.current.presetFiles(settings.egress)))
         } catch {
-            logger.error("the presets stay as they were", metadata: ["error": "\(error)"])
+            logger.error("the presets cannot be used; the previous ones stay in force", metadata: ["error": "\(error)"])
         }
     }
 

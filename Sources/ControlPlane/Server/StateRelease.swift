@@ -53,7 +53,7 @@ struct StateRelease: Sendable {
         guard let bytes else { return nil }
         let text = String(decoding: bytes, as: UTF8.self)
         guard let number = ReleaseNumber(text.hasSuffix("\n") ? text.dropLast() : text[...]) else {
-            throw unclear("is no number of a release")
+            throw unclear("is not a release number")
         }
         return number
     }

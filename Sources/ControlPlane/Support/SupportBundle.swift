@@ -98,7 +98,7 @@ package struct SupportBundle {
         ]
         guard problem == nil else {
             // Where keys and certificates are, is not known either, and so not what of a log is secret.
-            files.append(("configuration-problem.txt", (problem ?? "") + "\nNo log is here before that is mended.\n"))
+            files.append(("configuration-problem.txt", (problem ?? "") + "\nNo log is here until that is corrected.\n"))
             return files
         }
         let logs = [settings.log.file?.path].compactMap { $0 } + more

@@ -105,7 +105,7 @@ extension House {
         }
     }
 
-    @Test func `what waits is made anew when another image has its name`() async throws {
+    @Test func `the sandboxes that wait are made again when another image has its name`() async throws {
         let house = try House(imageInterval: .milliseconds(5))
         house.runtime.state.withLock { $0.image = "first" }
         try await house.make(waiting: 2)

@@ -172,7 +172,7 @@ import Testing
         } catch {
             let lines = error.description.split(separator: "\n")
             #expect(lines.count == 4)
-            #expect(lines[0] == "test.toml: it has settings of the reference's that this server does not have")
+            #expect(lines[0] == "test.toml: it has settings of OpenSandbox's server that this one does not have")
             #expect(lines[1].hasPrefix("  docker.port_range_max, docker.port_range_min: use [local.ports]"))
             #expect(lines[2].hasPrefix("  proxy: leave the table out"))
             #expect(lines[3].hasPrefix("  server.loop: leave it out"))
