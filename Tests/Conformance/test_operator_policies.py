@@ -1,4 +1,4 @@
-"""What the operator says of policies: the default one, lists that outrank all, presets of its own (docs/egress.md#the-operators-say)."""
+"""What the operator says of policies: the default one, lists that outrank all, presets of its own (docs/egress.md#what-the-operator-decides)."""
 
 import json
 import os

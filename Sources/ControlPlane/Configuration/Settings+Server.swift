@@ -30,7 +30,7 @@ extension Settings {
                 }
             }.live,
             SettingKey(
-                "allowed_origins", "https://host or http://host:port with nothing behind it, or \"*\" for any",
+                "allowed_origins", "https://host or http://host:port with nothing after it, or \"*\" for any",
                 default: "[]", "pages that may call it: [\"https://console.example\"]"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.server.allowedOrigins = try value.list {
