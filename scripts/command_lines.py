@@ -6,11 +6,11 @@ import re
 import subprocess
 
 STATUSES = {
-    "sallyport": [("0", "Done."), ("1", "The server said no, or could not."), ("64", "The command line makes no sense."),
+    "sallyport": [("0", "Done."), ("1", "The server said no, or could not."), ("64", "The command line is wrong."),
                   ("66", "There is no such sandbox or file."), ("69", "No server answers."),
                   ("76", "What answers is not a Sallyport or OpenSandbox server."),
                   ("77", "A key is missing, wrong, or may not do this; or root is needed.")],
-    "sallyport-ingress": [("0", "A signal has ended it."), ("1", "It could not serve."), ("64", "The command line makes no sense.")],
+    "sallyport-ingress": [("0", "A signal has ended it."), ("1", "It could not serve."), ("64", "The command line is wrong.")],
     "sallyport-egress": [("0", "Done, or a signal has ended it."), ("1", "It could not; with --check it would not start here; with --running none guards."),
                          ("2", "The command line or a setting is wrong, or it should not guard this namespace.")],
 }

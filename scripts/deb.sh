@@ -24,7 +24,7 @@ command -v dpkg-shlibdeps >/dev/null || die "dpkg-shlibdeps is missing: scripts/
 release=$("$sallyport" --version)
 release=${release#sallyport }
 version=${VERSION:-$release}
-dpkg --validate-version "$version" || die "$version is no version of a Debian package"
+dpkg --validate-version "$version" || die "$version is not a version of a Debian package"
 architecture=$(dpkg --print-architecture)
 mkdir -p "$folder"
 work=$(mktemp -d "$folder/work.XXXXXX")

@@ -201,7 +201,7 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(machine):
     assert sandboxes_processes(machine)
     spoil(machine, kept)
     refused = run("dpkg", "--remove", "sallyport", status=1)
-    assert f"Mend {CONFIGURATION}" in refused and "/sys/fs/cgroup/" in refused, refused
+    assert f"Correct {CONFIGURATION}" in refused and "/sys/fs/cgroup/" in refused, refused
     # dpkg notes what was asked for.
     assert installed(machine) == f"deinstall ok installed {SECOND}" and sandboxes_processes(machine)
     write(machine, kept)

@@ -3,7 +3,7 @@
 #
 #     deploy/compose/secrets.sh [FOLDER]     # deploy/secrets
 #
-# To make one anew, remove it and its copy first. A secret that two programs read is two files, each its reader's alone.
+# To make one again, remove it and its copy first. A secret that two programs read is two files, each its reader's alone.
 set -eu
 folder=${1:-$(dirname "$0")/../secrets}
 umask 077
