@@ -38,7 +38,7 @@ package final class SandboxTerminal: Sendable {
         self.id = id
         do { socket = try await Self.connect(execd, "/pty/\(PercentEncoding.encode(id))/ws") } catch {
             _ = try? await execd.ask("DELETE", "/pty/\(PercentEncoding.encode(id))")
-            throw ClientFailure(.unreachable, "cannot connect to the terminal: \(error)")
+            throw ClientFailure(.unreachable, "cannot connect to the terminal: \(ConnectionFailure.reason(error))")
         }
     }
 

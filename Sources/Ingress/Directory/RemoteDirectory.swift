@@ -1,3 +1,4 @@
+import HTTPServer
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -101,7 +102,10 @@ package final class RemoteDirectory: EndpointDirectory {
                 asksForAll = error as? DirectoryError == .gap
                 logger.warning(
                     "the directory cannot be reached; routes stay as it last gave them",
-                    metadata: ["directory": "\(address)", "error": "\(error)", "has-state": "\(isReady)"])
+                    metadata: [
+                        "directory": "\(address)", "error": "\(ConnectionFailure.reason(error))",
+                        "has-state": "\(isReady)",
+                    ])
             }
             if ContinuousClock.now - begin > .milliseconds(Self.maxPause) { backOff.reset() }
             // Not all gateways at the same moment.

@@ -1,3 +1,4 @@
+import HTTPServer
 import HTTPWire
 import Logging
 import NIOCore
@@ -46,7 +47,7 @@ extension ClientConnection {
                 connection.flush()
                 resumeReading()
             case .failure(let error):
-                var metadata: Logger.Metadata = ["error": "\(error)"]
+                var metadata: Logger.Metadata = ["error": "\(ConnectionFailure.reason(error))"]
                 if let id = record?.id { metadata["request"] = "\(id)" }
                 logger.debug("sandbox not reached", metadata: metadata)
                 switch error {
