@@ -249,7 +249,8 @@ final class SandboxService: Sendable {
             return try await body()
         } catch {
             logger.error("the store could not be written", metadata: ["error": "\(error)"])
-            throw APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", "the state could not be stored")
+            throw APIError(
+                .internalServerError, "SANDBOX::INTERNAL_ERROR", "the state could not be stored: the log says why")
         }
     }
 

@@ -265,7 +265,8 @@ final class WarmPools: Sendable {
     private func stored(_ body: () async throws(StoreError) -> Void) async throws(APIError) {
         do throws(StoreError) { try await body() } catch {
             logger.error("the store could not be written", metadata: ["error": "\(error)"])
-            throw APIError(.internalServerError, "KUBERNETES::POOL_API_ERROR", "the pool could not be stored")
+            throw APIError(
+                .internalServerError, "KUBERNETES::POOL_API_ERROR", "the pool could not be stored: the log says why")
         }
     }
 

@@ -18,7 +18,9 @@ struct TLSFlags: ParsableArguments {
 
     func validate() throws {
         guard (0...65535).contains(tlsPort) else { throw ValidationError("--tls-port must be from 0 to 65535") }
-        guard !certificates.isEmpty || tlsHost == nil else { throw ValidationError("TLS needs a --tls-certificate") }
+        guard !certificates.isEmpty || tlsHost == nil else {
+            throw ValidationError("TLS needs a certificate: --tls-certificate certificate.pem:key.pem")
+        }
     }
 }
 

@@ -14,7 +14,7 @@ struct TLSOptions: ParsableArguments {
 
     func validate() throws {
         guard certificates.isEmpty, tlsHost != nil || tlsPort != nil else { return }
-        throw ValidationError("TLS needs a --tls-certificate")
+        throw ValidationError("TLS needs a certificate: --tls-certificate certificate.pem:key.pem")
     }
 
     func apply(to settings: inout Settings) {
