@@ -39,13 +39,13 @@ extension Settings {
                 "the engine; absent: DOCKER_HOST, or unix:///var/run/docker.sock"),
             .optionalText(
                 "tls_dir", "a folder", \.docker.certificates,
-                "with ca.pem, cert.pem and key.pem; absent: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"),
+                "the folder with ca.pem, cert.pem and key.pem; absent: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"),
             .integer(
                 "api_timeout", 1...3600, \.docker.patience, "seconds without a byte after which the engine is away"),
             SettingKey(
                 "network_mode", "bridge, host, or the name of a network of the engine",
                 default: "\"\(Docker.usualNetwork)\"",
-                "of containers that have a guard beside them; others have a routed link of their own. host: sandboxes share this "
+                "the network of containers that have a guard beside them; others have a routed link of their own. host: sandboxes share this "
                     + "machine's network, unguarded (docs/docker.md#the-machines-own-network)"
             ) { (value, settings) throws(ConfigurationError) in
                 let name = try value.text()
@@ -58,7 +58,7 @@ extension Settings {
             SettingKey(
                 "drop_capabilities", "a list of names such as NET_RAW",
                 default: "[\(ContainerConfinement.usualDrops.map { "\"\($0)\"" }.joined(separator: ", "))]",
-                "what containers have none of; NET_ADMIN and NET_RAW always"
+                "capabilities that containers do not have; NET_ADMIN and NET_RAW they never have"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.docker.confinement.droppedCapabilities = try value.list(capability)
             },
@@ -72,9 +72,9 @@ extension Settings {
                 "apparmor_profile", "the name of a profile", \.docker.confinement.appArmor,
                 "absent: the engine's own"),
             .integer(
-                "pids_limit", 0...4_194_304, \.docker.confinement.maxProcesses, "of a container; 0: no limit"),
+                "pids_limit", 0...4_194_304, \.docker.confinement.maxProcesses, "processes of a container; 0: no limit"),
             SettingKey(
-                "sandbox_env", "a table of texts", default: "{}", "variables of every sandbox, below a request's own"
+                "sandbox_env", "a table of strings", default: "{}", "variables of every sandbox, below a request's own"
             ) { (value, settings) throws(ConfigurationError) in settings.docker.environment = try variables(value) },
             SettingKey(
                 "sandbox_binds", "a list of /source:/target or /source:/target:ro", default: "[]",
@@ -130,7 +130,7 @@ extension Settings {
                 !(member.name + text).utf8.contains(0)
             else {
                 throw ConfigurationError(
-                    "\(value.path).\(member.name.prefix(64)) is not the name of a variable with a text as its value")
+                    "\(value.path).\(member.name.prefix(64)) is not the name of a variable with a string as its value")
             }
             variables[ExactName(member.name)] = text
         }

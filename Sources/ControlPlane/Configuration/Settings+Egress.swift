@@ -46,7 +46,7 @@ extension Settings {
                 guard path.hasPrefix("/") else { throw value.wrong() }
                 settings.egress.dns.tlsAuthorities = path
             },
-            SettingKey("upstream_timeout_seconds", "1 to 120", example: "2", "for one upstream; absent: 1.5") {
+            SettingKey("upstream_timeout_seconds", "1 to 120", example: "2", "seconds for one upstream; absent: 1.5") {
                 (value, settings) throws(ConfigurationError) in
                 settings.egress.dns.timeout = UInt64(try value.integer(in: 1...120)) * 1000
             },
@@ -59,22 +59,23 @@ extension Settings {
             SettingKey(
                 "upstream_probe_interval_seconds", "0 to 3600",
                 default: "\(Settings().egress.dns.probeInterval / 1000)",
-                "how often; 0: never"
+                "seconds between two such questions; 0: never"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.egress.dns.probeInterval = UInt64(try value.integer(in: 0...3600)) * 1000
             },
             .flag(
                 "randomize_case", \.egress.dns.randomisesCase,
-                "0x20; false for upstreams that keep no case and speak no TCP"),
+                "letters of questions in random case (0x20); false for upstreams that keep no case and speak no TCP"),
             .choice(
                 "placement", \.egress.placement,
-                "of the guards of containers: this machine's one guard, or one beside each (docs/docker.md)"),
-            .optionalText("image", "an image", \.egress.image, "of a guard beside a container"),
-            .integer("readiness_timeout_seconds", 1...600, \.egress.readiness, "that such a guard may take"),
+                "where the guards of containers are: this machine's one guard, or one beside each (docs/docker.md)"),
+            .optionalText("image", "an image", \.egress.image, "the image of a guard beside a container"),
+            .integer(
+                "readiness_timeout_seconds", 1...600, \.egress.readiness, "seconds that such a guard may take to start"),
             .flag("external", \.egress.isExternal, "true: `sallyport guard` runs it in a process of its own"),
             SettingKey(
                 "metrics_listen", "127.0.0.1:9465, [::1]:9465 or :9465", example: "\"\"",
-                "then: where it serves metrics"
+                "where `sallyport guard` serves metrics then"
             ) { (value, settings) throws(ConfigurationError) in
                 guard let text = try value.textOrNothing() else { return }
                 guard let address = ListenAddress(text) else { throw value.wrong() }
@@ -82,7 +83,7 @@ extension Settings {
             },
             SettingKey(
                 "mode", "dns+nft or \(FlowCheckSettings.mode)", default: "\"dns+nft\"",
-                "\(FlowCheckSettings.mode): connections must also name whom their address was learned for"
+                "\(FlowCheckSettings.mode): connections must also state a name that their address was learned for"
             ) { (value, settings) throws(ConfigurationError) in
                 switch try value.text() {
                 case "dns+nft": break
@@ -99,12 +100,13 @@ extension Settings {
             ).live,
             path(
                 "rules_dir", "the absolute path of a folder", \.egress.rulesFolder,
-                "with deny.always and allow.always, which outrank every policy and are read anew when they change"),
+                "the folder with deny.always and allow.always, which outrank every policy and are read again when they change"
+            ),
             .optionalText(
-                "presets", "a folder", \.egress.presets, "of presets; absent: looked for beside the program"),
+                "presets", "a folder", \.egress.presets, "the folder of presets; absent: looked for beside the program"),
             path(
                 "own_presets", "the absolute path of a folder", \.egress.ownPresets,
-                "of presets of your own, beside those"),
+                "a folder of presets of your own, beside those"),
             .flag(
                 "block_dot", \.egress.blocksDNSOverTLS,
                 "true: port 853 (DNS over TLS and QUIC) is closed whatever policies say"),
@@ -118,11 +120,12 @@ extension Settings {
             },
             .optionalText("audit_log", "a path", \.egress.auditLog, "a file for every decision, a line of JSON each"),
             .integer(
-                "audit_log_max_bytes", 0 ... .max, \.egress.auditLogLimit, "then it is put aside as <file>.1; 0: never",
+                "audit_log_max_bytes", 0 ... .max, \.egress.auditLogLimit,
+                "bytes after which it is put aside as <file>.1; 0: never",
                 advice: "0 or more"),
             SettingKey(
                 "deny_webhook", "an http:// or https:// URL without a password", example: "\"\"",
-                "hears of denied names: http://host:port/path", isSecret: true
+                "is told of denied names: http://host:port/path", isSecret: true
             ) { (value, settings) throws(ConfigurationError) in
                 guard let text = try value.textOrNothing() else { return }
                 guard let endpoint = HTTPEndpoint(text) else { throw value.wrong() }
@@ -149,15 +152,15 @@ extension Settings {
             budget(
                 "wildcard_bytes_per_minute", \.wildcardBytesPerMinute,
                 "information in names under one allowed wildcard"),
-            budget("wildcard_burst_bytes", \.wildcardBurst, "of the same, at once"),
+            budget("wildcard_burst_bytes", \.wildcardBurst, "bytes of that at once"),
             budget("connections_per_second", \.connectionsPerSecond, "new connections"),
             SettingKey(
                 "connections", budgetValues, example: "4096",
-                "open at one time; absent: a share of what the machine's conntrack table holds"
+                "connections open at one time; absent: a share of what the machine's conntrack table holds"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.egress.budgets.connections = try value.integer(in: 0...EgressBudgets.most)
             },
-            budget("bytes_out", \.bytesOut, "in its life"),
+            budget("bytes_out", \.bytesOut, "bytes of IP packets that leave, in its life"),
         ]
     ) { (values, settings) throws(ConfigurationError) in
         settings.egress.sharesConnections = values["connections"] == nil

@@ -21,7 +21,7 @@ extension Settings {
             .integer("port", 1...65535, \.gateway.port, "where the gateway listens"),
             SettingKey(
                 "user", "a name of a user, or an id, that is not root's and owns nothing",
-                default: "\"\(Settings().gateway.user)\"", "that the gateway runs as (docs/processes.md)"
+                default: "\"\(Settings().gateway.user)\"", "the user that the gateway runs as (docs/processes.md)"
             ) { (value, settings) throws(ConfigurationError) in
                 let id = try user(value)
                 guard id != 0 else { throw value.wrong() }
@@ -30,8 +30,9 @@ extension Settings {
             .flag("external", \.gateway.isExternal, "true: `sallyport ingress` runs it in a process of its own"),
             .flag(
                 "conceal_unknown", \.gateway.concealsUnknown, "true: unknown sandboxes answer as forbidden ones do"),
-            .integer("head_timeout_seconds", 1...3600, \.gateway.headTimeout, "for a request's head"),
-            .integer("body_timeout_seconds", 1...3600, \.gateway.bodyTimeout, "for each 4 KiB of a request's body"),
+            .integer("head_timeout_seconds", 1...3600, \.gateway.headTimeout, "seconds for a request's head"),
+            .integer(
+                "body_timeout_seconds", 1...3600, \.gateway.bodyTimeout, "seconds for each 4 KiB of a request's body"),
             SettingKey.choice(
                 "access_log", \.gateway.accessLog,
                 "requests that get a line in the log: none, those that failed, or each (docs/observability.md)"
@@ -60,17 +61,20 @@ extension Settings {
             limit(
                 "client_rate", "50", \.gateway.traffic.clientRate,
                 "requests a second of one client (an IPv4 address, an IPv6 /64)"),
-            .integer("client_burst", 1...EgressBudgets.most, \.gateway.traffic.clientBurst, "of the same, at once")
+            .integer("client_burst", 1...EgressBudgets.most, \.gateway.traffic.clientBurst, "how many of those at once")
                 .live,
-            limit("client_connections", "200", \.gateway.traffic.clientConnections, "of one client at one time"),
+            limit(
+                "client_connections", "200", \.gateway.traffic.clientConnections,
+                "connections of one client at one time"),
             limit(
                 "route_rate", "500", \.gateway.traffic.routeRate, "permitted requests a second to one port of a sandbox"
             ),
-            .integer("route_burst", 1...EgressBudgets.most, \.gateway.traffic.routeBurst, "of the same, at once").live,
+            .integer("route_burst", 1...EgressBudgets.most, \.gateway.traffic.routeBurst, "how many of those at once")
+                .live,
             limit(
                 "sandbox_concurrency", "1000", \.gateway.traffic.sandboxConcurrency,
                 "requests, streams and tunnels to one sandbox at once"),
-            limit("max_body_bytes", "1073741824", \.gateway.traffic.maxBody, "of one request"),
+            limit("max_body_bytes", "1073741824", \.gateway.traffic.maxBody, "bytes of one request's body"),
         ])
 
     /// A limit that does not apply unless it is set. All of them change while the gateway runs.
@@ -87,7 +91,8 @@ extension Settings {
         "ingress.directory", "Where gateways in other processes learn of sandboxes, beside run_dir/directory.sock.",
         [
             SettingKey(
-                "listen", "host:port", example: "\"127.0.0.1:28889\"", "for gateways that cannot reach the socket"),
+                "listen", "host:port", example: "\"127.0.0.1:28889\"",
+                "an address for gateways that cannot reach the socket"),
             SettingKey(
                 "plaintext", "true or false", default: "false",
                 "true: also on an address of a network that only gateways share"),

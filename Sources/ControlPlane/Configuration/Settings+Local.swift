@@ -28,12 +28,12 @@ extension Settings {
             },
             quantity(
                 "disk", "10Gi", ResourceLimits.leastDisk...ResourceLimits.maxDisk, \.limit,
-                "of a sandbox that names no resourceLimits.disk"),
-            .choice("disk_limits", \.local.disk.enforcement, "what holds sandboxes to it"),
+                "the disk of a sandbox that names no resourceLimits.disk"),
+            .choice("disk_limits", \.local.disk.enforcement, "how that limit is enforced"),
             quantity(
                 "disk_reserve", "1Gi", 1...ResourceLimits.maxDisk, \.reserve,
                 "what stays free on the server's own disk: below that, no sandbox is made"),
-            quantity("log_max_bytes", "16Mi", 65536...(1 << 30), \.log, "of an entrypoint's output that is kept"),
+            quantity("log_max_bytes", "16Mi", 65536...(1 << 30), \.log, "how much of an entrypoint's output is kept"),
             SettingKey(
                 "reachable_by", "names and ids of users of this machine, or \"*\" for all", default: "[\"root\"]",
                 "users whose programs on this machine may connect to sandboxes, besides the gateway's"
@@ -47,10 +47,10 @@ extension Settings {
                 "required: no sandbox without; off: none has one (docs/isolation.md)"),
             SettingKey(
                 "ids_base", "an id above 0", default: "\(UserNamespaceSettings.default.firstID)",
-                "ids of this machine that sandboxes' users are, 65536 for each sandbox"),
+                "the first of this machine's ids that sandboxes' users get, 65536 for each sandbox"),
             SettingKey(
                 "ids_count", "65536 or more", default: "\(UserNamespaceSettings.default.idCount)",
-                "how many ids these are"),
+                "how many such ids there are"),
             .choice(
                 "network_mode", \.local.network,
                 "host: sandboxes share this machine's network, unguarded (docs/networking.md#the-machines-own-network)"),
@@ -74,7 +74,7 @@ extension Settings {
             },
             SettingKey(
                 "unqualified_registry", "host or host:port", example: "\"\"",
-                "of images that name none, such as python:3.11; absent: they are refused"
+                "the registry of images that name none, such as python:3.11; absent: they are refused"
             ) { (value, settings) throws(ConfigurationError) in
                 guard let registry = try value.textOrNothing() else { return }
                 guard ImageReference.isRegistry(registry) else { throw value.wrong() }

@@ -9,7 +9,7 @@ extension Settings {
         "log", "The log: on standard error, or in a file (docs/server.md#the-log).",
         [
             SettingKey(
-                "level", "DEBUG, INFO, WARNING or ERROR", default: "\"INFO\"", "what is logged, and what is worse"
+                "level", "DEBUG, INFO, WARNING or ERROR", default: "\"INFO\"", "the least severe lines that are logged"
             ) {
                 (value, settings) throws(ConfigurationError) in
                 guard let level = Observability.level(named: try value.text()) else { throw value.wrong() }
@@ -19,13 +19,14 @@ extension Settings {
             SettingKey("file_enabled", "true or false", default: "false", "true: the log goes to a file"),
             SettingKey(
                 "file_path", "an absolute path", default: "\"\(standard.path)\"",
-                "which; earlier ones are beside it, file_path.1 the latest"),
+                "that file; earlier ones are beside it, file_path.1 the latest"),
             SettingKey(
-                "file_max_bytes", "1 to 10^12", default: "\(standard.maxBytes)", "after which it is rotated"),
+                "file_max_bytes", "1 to 10^12", default: "\(standard.maxBytes)", "bytes after which it is rotated"),
             SettingKey(
                 "file_backup_count", "0 to 1000", default: "\(standard.backups)", "how many earlier ones are kept"),
             SettingKey(
-                "file_max_age_seconds", "0 for never, or more", default: "0", "after which it is rotated; 0: never"),
+                "file_max_age_seconds", "0 for never, or more", default: "0",
+                "seconds after which it is rotated; 0: never"),
             SettingKey("file_compress", "true or false", default: "true", "earlier ones are gzip files"),
         ]
     ) { (values, settings) throws(ConfigurationError) in

@@ -15,8 +15,8 @@ extension Settings {
         "local.ports",
         "Ports of this machine that creates may have forwarded to their sandbox (docs/networking.md); none without a range.",
         [
-            SettingKey("first", "1024 to 65535", example: "20000", "of the range"),
-            SettingKey("last", "1024 to 65535", example: "29999", "of the range"),
+            SettingKey("first", "1024 to 65535", example: "20000", "the first port of the range"),
+            SettingKey("last", "1024 to 65535", example: "29999", "the last port of the range"),
             SettingKey(
                 "host", "a host name or an address, without a port", default: "\"127.0.0.1\"",
                 "this machine, in what clients are told of a published port"),
@@ -26,7 +26,7 @@ extension Settings {
             SettingKey("deny", "address blocks", default: "[]", "who may not, although allowed"),
             SettingKey(
                 "always", "up to 16 of a sandbox's ports, other than 18080", default: "[]",
-                "published of every sandbox: [44772, 8080], as OpenSandbox's Docker runtime has them"),
+                "ports that are published of every sandbox: [44772, 8080], as OpenSandbox's Docker runtime has them"),
         ]
     ) { (values, settings) throws(ConfigurationError) in
         // Whom a server that publishes nothing would allow means nothing.

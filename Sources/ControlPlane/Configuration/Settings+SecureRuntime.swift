@@ -15,7 +15,7 @@ extension Settings {
                 "what the Docker engine calls it; absent: runsc"),
             SettingKey(
                 "platform", "a word such as ptrace, systrap or kvm", example: "\"ptrace\"",
-                "what runsc controls processes by; absent: its own choice"
+                "how runsc intercepts system calls; absent: its own choice"
             ) { (value, settings) throws(ConfigurationError) in
                 guard let word = try value.textOrNothing() else { return }
                 guard word.utf8.count <= 32, word.utf8.allSatisfy({ UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0 })

@@ -13,7 +13,7 @@ extension Settings {
             .text("host", "an address of this machine", \.server.host, "0.0.0.0 opens the API to the network"),
             .integer("port", 1...65535, \.server.port, "where the API listens"),
             SettingKey(
-                "api_key", "a text", example: "\"\"",
+                "api_key", "a string", example: "\"\"",
                 "absent: one is generated and kept; \"\" asks for no key (docs/server.md)", isSecret: true
             ) { (value, settings) throws(ConfigurationError) in settings.server.apiKey = try value.text() }.live,
             .optionalText(
@@ -78,7 +78,7 @@ extension Settings {
             .flag("docs", \.server.docs, "false: no /docs, /redoc and /openapi.json, which need no key"),
             .optionalText(
                 "docs_dir", "a folder", \.server.pages,
-                "their files; absent: those that were installed with the program"),
+                "the folder of their files; absent: the one that was installed with the program"),
         ])
 
     static let runtimeSection = SettingSection(
@@ -96,7 +96,10 @@ extension Settings {
                 (value, _) throws(ConfigurationError) in
                 guard try value.text() == "sqlite" else { throw value.wrong() }
             },
-            SettingKey("path", "a path", example: "\"/var/lib/sallyport/sallyport.db\"", "absent: in local.state_dir") {
+            SettingKey(
+                "path", "a path", example: "\"/var/lib/sallyport/sallyport.db\"",
+                "the file of the database; absent: in local.state_dir"
+            ) {
                 (value, settings) throws(ConfigurationError) in
                 let path = try value.text()
                 // The reference's files have such paths, and its database is none of this server's.
@@ -117,13 +120,13 @@ extension Settings {
                 guard HTTPEndpoint(text) != nil else { throw value.wrong() }
                 settings.telemetry.endpoint = text
             },
-            .text("service_name", "a text", \.telemetry.service, "service.name of the metrics"),
+            .text("service_name", "a string", \.telemetry.service, "service.name of the metrics"),
             .integer(
                 "export_interval_millis", 1000...86_400_000, \.telemetry.interval, "milliseconds between two exports"),
             .flag("traces", \.telemetry.traces, "true: spans of requests go to the collector, too"),
             SettingKey(
                 "traces_ratio", "a number from 0 to 1", default: "1.0",
-                "of the traces that begin here, how many are recorded"
+                "the part of the traces that begin here which is recorded"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.telemetry.tracesRatio = try value.ratio()
             },
@@ -135,8 +138,9 @@ extension Settings {
     static let renewalSection = SettingSection(
         "renew_intent", "Access prolongs sandboxes made with access.renew.extend.seconds.",
         [
-            .flag("enabled", \.renewal.isEnabled, "true: it does"),
-            .integer("min_interval_seconds", seconds, \.renewal.interval, "between two renewals of one sandbox"),
+            .flag("enabled", \.renewal.isEnabled, "true: they are prolonged"),
+            .integer(
+                "min_interval_seconds", seconds, \.renewal.interval, "seconds between two renewals of one sandbox"),
         ])
 
     static let redisSection = SettingSection(
@@ -148,11 +152,12 @@ extension Settings {
                 example: "\"redis://127.0.0.1:6379/0\"",
                 "where Redis is", isSecret: true),
             SettingKey(
-                "queue_key", "a text that is not empty", default: "\"\(RenewIntent.defaultQueue)\"", "the list's name"),
+                "queue_key", "a string that is not empty", default: "\"\(RenewIntent.defaultQueue)\"", "the list's name"
+            ),
             SettingKey("consumer_concurrency", "1 to 64", default: "8", "connections that wait for something to come"),
             SettingKey(
                 "queue_max_len", "0 for any number, or more", default: "0",
-                "what `sallyport ingress` lets the list hold; 0: any number"),
+                "how many entries `sallyport ingress` lets the list hold; 0: any number"),
         ]
     ) { (values, settings) throws(ConfigurationError) in
         guard try values["enabled"]?.flag() == true else { return }

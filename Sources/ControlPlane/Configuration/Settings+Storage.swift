@@ -13,13 +13,13 @@ extension Settings {
             }.live,
             SettingKey(
                 "volume_default_size", "a quantity such as 1Gi, from 16Mi to 4Ti", default: "\"1Gi\"",
-                "of a named volume whose request names no size"
+                "the size of a named volume whose request gives none"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.storage.defaultBytes = try value.bytes(in: ResourceLimits.leastDisk...ResourceLimits.maxDisk)
             }.live,
             SettingKey(
                 "bucket_endpoints", "a list of host, host:port or *.domain", default: "[]",
-                "where buckets may be that sandboxes are given; empty: nowhere"
+                "endpoints of the buckets that sandboxes may be given; empty: none"
             ) { (value, settings) throws(ConfigurationError) in
                 guard let endpoints = BucketEndpoints(try value.texts()) else { throw value.wrong() }
                 settings.storage.bucketEndpoints = endpoints

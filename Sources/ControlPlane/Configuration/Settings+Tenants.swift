@@ -13,19 +13,20 @@ extension Settings {
                 "a file, or a server that is asked; absent: there are no tenants"),
             SettingKey(
                 "path", "an absolute path", example: "\"/etc/sallyport/tenants.toml\"",
-                "of the file; absent: \(tenantsVariable), else ~/.opensandbox/tenants.toml"),
+                "the file of tenants; absent: \(tenantsVariable), else ~/.opensandbox/tenants.toml"),
             SettingKey(
                 "endpoint", "an http:// or https:// URL without a password",
-                example: "\"https://tenants.example/of-key\"", "the server that is asked whose a key is", isSecret: true
+                example: "\"https://tenants.example/of-key\"", "the server that is asked which tenant a key belongs to",
+                isSecret: true
             ),
             SettingKey(
                 "max_stale_seconds", "0 to 86400", example: "300",
-                "how long its last answer is used beyond its time while it gives no other; absent: 300"),
-            SettingKey("timeout_seconds", "0.1 to 60", example: "5", "how long it may take to answer; absent: 5"),
+                "seconds that an answer is used beyond its time while the server gives no other; absent: 300"),
+            SettingKey("timeout_seconds", "0.1 to 60", example: "5", "seconds that it may take to answer; absent: 5"),
             SettingKey(
-                "auth_header", "the name of a field of HTTP", example: "\"Authorization\"",
-                "a field by which it knows this server"),
-            SettingKey("auth_token", "a text", example: "\"Bearer …\"", "the value of that field", isSecret: true),
+                "auth_header", "the name of an HTTP header", example: "\"Authorization\"",
+                "a header by which it knows this server"),
+            SettingKey("auth_token", "a string", example: "\"Bearer …\"", "the value of that header", isSecret: true),
         ]
     ) { (values, settings) throws(ConfigurationError) in
         guard let provider = values["provider"] else {
