@@ -34,7 +34,7 @@ final class TreeDecoder: Decoder {
             if meant == nil { return }
         case .refused: meant = SimilarName.nearest(to: name, among: asked)
         }
-        let hint = meant.map { "did you mean \($0)?" } ?? "there are " + asked.sorted().joined(separator: ", ")
+        let hint = meant.map { "did you mean \($0)?" } ?? "use " + asked.sorted().joined(separator: ", ")
         let path = codingPath + [TreeKey(String(name.prefix(64)))]
         throw DecodingError.dataCorrupted(.init(codingPath: path, debugDescription: "it is unknown; \(hint)"))
     }

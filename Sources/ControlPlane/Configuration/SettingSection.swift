@@ -108,7 +108,7 @@ extension Settings {
                 throw unknown(member.name, at: path, known: list.keys.map(\.name))
             }
             texts[member.name] = try SettingValue(
-                path: "\(path).\(member.name)", advice: "a text", value: member.value, isSecret: true
+                path: "\(path).\(member.name)", advice: "a string", value: member.value, isSecret: true
             ).text()
         }
         for key in list.keys where texts[key.name] == nil {
@@ -140,7 +140,7 @@ extension Settings {
     private static func unknown(_ name: String, at path: String, known: [String]) -> ConfigurationError {
         let hint =
             SimilarName.nearest(to: name, among: known).map { "did you mean \($0)?" }
-            ?? "there are " + known.sorted().joined(separator: ", ")
+            ?? "use " + known.sorted().joined(separator: ", ")
         return ConfigurationError("\(path.isEmpty ? "" : path + ".")\(name.prefix(64)) is unknown; \(hint)")
     }
 }

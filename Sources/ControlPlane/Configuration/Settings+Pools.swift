@@ -20,7 +20,7 @@ extension Settings {
             let path = "local.pools.\(place)"
             func number(_ key: String) throws(ConfigurationError) -> Int {
                 guard let number = Int(table[key]!), (0...PoolCapacity.most).contains(number) else {
-                    throw ConfigurationError("\(path).\(key): use a number from 0 to \(PoolCapacity.most), as a text")
+                    throw ConfigurationError("\(path).\(key): use a number from 0 to \(PoolCapacity.most), as a string")
                 }
                 return number
             }

@@ -52,11 +52,11 @@ struct Tenants: Hashable, Sendable {
                 throw ConfigurationError("\(path).namespace: use lower-case letters, digits and hyphens")
             }
             guard case .array(let keys)? = table["api_keys"], !keys.isEmpty else {
-                throw ConfigurationError("\(path).api_keys: use a list of texts that are not empty")
+                throw ConfigurationError("\(path).api_keys: use a list of strings that are not empty")
             }
             for key in keys {
                 guard case .string(let text) = key, !text.isEmpty, text.utf8.count <= 1024 else {
-                    throw ConfigurationError("\(path).api_keys: use a list of texts that are not empty")
+                    throw ConfigurationError("\(path).api_keys: use a list of strings that are not empty")
                 }
                 guard text != serverKey else {
                     throw ConfigurationError("\(path).api_keys has the server's own key: give the tenant another one")

@@ -102,7 +102,7 @@ enum PoolRequest {
         for member in object.members where !known.contains(member.name) {
             fields.problem(
                 String(member.name.prefix(64)),
-                "not supported by this runtime: there are \(known.joined(separator: ", "))",
+                "not supported by this runtime: use \(known.joined(separator: ", "))",
                 type: "extra_forbidden")
         }
     }

@@ -37,7 +37,9 @@ package struct KnownPresets {
         if let name, found.isEmpty {
             let names = files.map(\.name).joined(separator: ", ")
             throw Unknown(
-                description: "there is no preset \(name.prefix(64)); there are \(names.isEmpty ? "none" : names)")
+                description:
+                    "there is no preset \(name.prefix(64)); \(names.isEmpty ? "there are none" : "the presets are \(names)")"
+            )
         }
         return found
     }

@@ -160,7 +160,7 @@ struct SettingsText: Hashable, Sendable {
             case "false": return .boolean(false)
             case let word:
                 guard let number = Self.number(word) else {
-                    throw problem("a value is a text in quotes, a whole number, true, false, or an array of these")
+                    throw problem("a value is a string in quotes, a whole number, true, false, or an array of these")
                 }
                 return .number(number)
             }
@@ -185,7 +185,8 @@ struct SettingsText: Hashable, Sendable {
                 case UInt8(ascii: quote): return String(decoding: found, as: UTF8.self)
                 case UInt8(ascii: "\\") where escapes: found += try escaped().utf8
                 case 0x09, 0x20..<0x7f, 0x80...: found.append(byte)
-                default: throw problem("a text ends with its line: a quote is missing, or a control character is there")
+                default:
+                    throw problem("a string ends with its line: a quote is missing, or a control character is there")
                 }
             }
             throw problem("a quote is missing")

@@ -85,7 +85,7 @@ public enum TrafficScopeError: Error, Hashable, Sendable, CustomStringConvertibl
         switch self {
         case .invalidPort(let text):
             "invalid port \"\(text)\": use a number from 1 to 65535 or a range such as \"8000-8100\""
-        case .notAPort: "a port must be a number from 1 to 65535, or a text with a number or a range"
+        case .notAPort: "a port must be a number from 1 to 65535, or a string with a number or a range"
         case .unknownProtocol(let text):
             "unknown protocol \"\(text)\": use \"tcp\", \"udp\", \"icmp\" or \"any\""
         case .portsOfICMP: "icmp has no ports: leave out ports, or name another protocol"

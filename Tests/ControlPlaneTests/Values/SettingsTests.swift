@@ -326,7 +326,7 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         ("[server]\nport.port = 80", "server.port is a table; use 1 to 65535"),
         (
             "[server]\nallowed_origins = [\"https://x.org/path\"]",
-            "use https://host or http://host:port with nothing behind it"
+            "use https://host or http://host:port with nothing after it"
         ),
         ("[egress]\nupstreams = [\"dns.example\"]", "upstreams"),
         ("[egress]\nupstreams = [\"tls://198.51.100.53\", \"198.51.100.53\"]", "upstreams"),
