@@ -40,7 +40,7 @@ enum MetricCatalog {
         "egress.system.memory.usage_bytes": Entry("Memory of the machine in use.", unit: "bytes"),
         "sallyport_egress_addresses_removed_total": Entry("Addresses that a policy took out of answers."),
         "sallyport_egress_answers_withheld_total": Entry("Answers whose addresses could not be opened."),
-        "sallyport_egress_budget_refusals_total": Entry("What was refused since a budget was spent."),
+        "sallyport_egress_budget_refusals_total": Entry("Refusals because a budget was used up."),
         "sallyport_egress_events_lost_total": Entry("Decisions that an outlet did not get."),
         "sallyport_egress_flows_checked_total": Entry("Connections whose stated name was looked at."),
         "sallyport_egress_flows_cut_total": Entry("Connections that a change of policy ended."),
@@ -49,7 +49,7 @@ enum MetricCatalog {
         "sallyport_egress_packets_refused_total": Entry("Packets that the kernel refused, by why."),
         "sallyport_egress_policy_changes_total": Entry("Changes of policies."),
         "sallyport_egress_rules_restored_total": Entry("How often rules were put back that another program changed."),
-        "sallyport_egress_sandbox_budget_refusals_total": Entry("What a sandbox was refused since a budget was spent."),
+        "sallyport_egress_sandbox_budget_refusals_total": Entry("Refusals of a sandbox by a used-up budget."),
         "sallyport_egress_sandbox_denied_total": Entry("Names that a sandbox was denied."),
 
         "sallyport_ingress_connections_total": Entry("Connections of clients, by their protocol."),
