@@ -175,7 +175,8 @@ static void become(const linux_spawn_options *options, pid_t parent) {
     if (options->private_mounts) {
         if (unshare(CLONE_NEWNS) < 0) return;
         if (mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return;
-        if (options->hidden_mount && umount2(options->hidden_mount, MNT_DETACH) < 0) return;
+        const unsigned long inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+        if (options->hidden_folder && mount("none", options->hidden_folder, "tmpfs", inert, "size=1m") < 0) return;
         for (int i = 0; i < options->binding_count; i++)
             if (mount(options->bindings[i].source, options->bindings[i].target, NULL, MS_BIND | MS_REC, NULL) < 0) return;
         for (int i = 0; i < options->attachment_count; i++)

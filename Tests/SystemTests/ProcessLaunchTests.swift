@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import System
+import TestSupport
 import Testing
 
 @Suite struct ProcessLaunchTests {
@@ -31,6 +32,17 @@ import Testing
         #expect(try output(launch).status == .exited(3))
         launch.searchPath = "/none"
         #expect(throws: SystemCallError(code: ENOENT)) { try launch.start() }
+    }
+
+    @Test func `a hidden folder is empty for the program, and keeps nothing of what it makes there`() throws {
+        let temporary = TemporaryFolder("hidden"), folder = temporary.path
+        #expect(mkdir(folder + "/ours", 0o700) == 0)
+        let script = "mkdir -p \(folder)/made/below && ls \(folder)"
+        var launch = ProcessLaunch(["/bin/sh", "-c", script], environment: ["PATH=/bin"])
+        launch.mounts = ProcessLaunch.Mounts()
+        launch.mounts?.hidden = folder
+        #expect(try output(launch).text == "made\n")
+        #expect(access(folder + "/ours", F_OK) == 0 && access(folder + "/made", F_OK) != 0)
     }
 
     @Test func `an end by a signal is told apart, with the code that shells give it`() throws {

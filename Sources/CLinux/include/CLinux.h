@@ -119,10 +119,10 @@ typedef struct linux_spawn_options {
     int controlling_terminal;
     /// -1 keeps the current one. Supplementary groups are cleared when either is set.
     int64_t user, group;
-    /// 1: a private mount namespace; `hidden_mount` (may be NULL) is detached there first, then `bindings` are mounted in
-    /// their order, with what is mounted below.
+    /// 1: a private mount namespace; `hidden_folder` (may be NULL) is an empty one of its own there, then `bindings` are mounted
+    /// in their order, with what is mounted below.
     int private_mounts;
-    const char *hidden_mount;
+    const char *hidden_folder;
     const struct linux_binding *bindings;
     int binding_count;
     /// With `private_mounts`: mounts that are attached nowhere yet, attached after the bindings in this order.

@@ -18,9 +18,10 @@ struct OCIRuntime: Hashable, Sendable {
     let executable: String
     /// What comes before the program's commands.
     var options: [String] = []
-    /// A mount to hide from the program. crun refuses hybrid cgroups (version 1 controllers beside a version 2 tree),
-    /// but works in a mount namespace without that tree, and starts in a quarter of runc's time.
-    var hiddenMount: String?
+    /// A folder that is empty for the program. crun refuses hybrid cgroups (version 1 controllers beside a version 2 tree), but
+    /// works where it does not see that tree, and starts in a quarter of runc's time. It makes folders there all the same, which
+    /// would fail below systemd's mount that is read-only, and stay where it can be written to.
+    var hiddenFolder: String?
 
     /// How long the program may take to start a container, or to remove what it knows of one. It takes milliseconds; on a machine
     /// that has far too much to do, seconds.
@@ -32,9 +33,9 @@ struct OCIRuntime: Hashable, Sendable {
     static func find(_ name: String? = nil) throws(RuntimeError) -> OCIRuntime {
         if name != "runc", let crun = path("crun") {
             let isHybrid = access(hybridTree + "/cgroup.controllers", F_OK) == 0
-            return OCIRuntime(executable: crun, hiddenMount: isHybrid ? hybridTree : nil)
+            return OCIRuntime(executable: crun, hiddenFolder: isHybrid ? hybridTree : nil)
         }
-        if name != "crun", let runc = path("runc") { return OCIRuntime(executable: runc, hiddenMount: nil) }
+        if name != "crun", let runc = path("runc") { return OCIRuntime(executable: runc, hiddenFolder: nil) }
         throw .missingTool(name ?? "crun", package: name ?? "crun")
     }
 
@@ -93,9 +94,9 @@ struct OCIRuntime: Hashable, Sendable {
         )
         (launch.input, launch.output, launch.error) = (input, log, log)
         let bindings = view?.bindings ?? []
-        if hiddenMount != nil || !bindings.isEmpty {
+        if hiddenFolder != nil || !bindings.isEmpty {
             launch.mounts = ProcessLaunch.Mounts()
-            launch.mounts!.hidden = hiddenMount
+            launch.mounts!.hidden = hiddenFolder
             launch.mounts!.bindings = bindings.map { ($0.source, $0.target) }
             launch.mounts!.attachments = view?.attachments ?? []
         }

@@ -8,7 +8,7 @@ import CLinux
 package struct ProcessLaunch: Sendable {
     /// Mounts that only it sees.
     package struct Mounts: Sendable {
-        /// A mount to hide from it.
+        /// A folder that is empty for it; what it makes there is gone with it.
         package var hidden: String?
         /// Files and folders that are bind-mounted at another path.
         package var bindings: [(source: String, target: String)] = []
@@ -116,7 +116,7 @@ package struct ProcessLaunch: Sendable {
                         options.user = user.map(Int64.init) ?? -1
                         options.group = group.map(Int64.init) ?? -1
                         options.private_mounts = mounts == nil ? 0 : 1
-                        options.hidden_mount = texts.one(mounts?.hidden)
+                        options.hidden_folder = texts.one(mounts?.hidden)
                         (options.bindings, options.binding_count) = (bindings.baseAddress, CInt(bindings.count))
                         options.writable_folder = texts.one(mounts?.writableFolder)
                         options.network_namespace = texts.one(networkNamespace)

@@ -31,7 +31,7 @@ import Testing
         let log = open(folder.path + "/log", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         defer { close(log) }
         // The numbers are the child's, whatever they are here, and in this order.
-        try OCIRuntime(executable: program, hiddenMount: nil).run(
+        try OCIRuntime(executable: program, hiddenFolder: nil).run(
             "x", RuntimeView(SandboxFolder(path: folder.path), execd: folder.path + "/one", networkNamespace: nil),
             detached: true, passed: passed.reversed(), log: log)
         #expect(try String(contentsOfFile: folder.path + "/log", encoding: .utf8) == "9 run 2\ntwo\none\nno more\n")
