@@ -228,7 +228,7 @@ let package = Package(
             dependencies: [
                 "Client", "ControlPlane", "HTTPClient", "Ingress", "JSON", "Netfilter", "NetworkPolicy", "SecureAccess",
                 "ServerTLS",
-                "Observability", "ProgramSupport", "SafeText", "Spelling", "System", logging,
+                "Observability", "ProgramSupport", "SafeText", "Spelling", "Supervision", "System", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),
@@ -245,7 +245,7 @@ let package = Package(
             name: "sallyport-ingress",
             dependencies: [
                 "Spelling", "HTTPServer", "Ingress", "SecureAccess", "ServerTLS", "Redis", "Observability",
-                "ProgramSupport", "System", logging,
+                "ProgramSupport", "Supervision", "System", logging,
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -304,7 +304,7 @@ let package = Package(
         tests("SafeText"),
         tests("ServerTLS", ["HTTPServer", "TestSupport", logging] + nio + http2),
         tests("Redis", ["TestSupport"]),
-        tests("Supervision"),
+        tests("Supervision", ["TestSupport"]),
         fuzzers,
         tests(
             "ControlPlane",

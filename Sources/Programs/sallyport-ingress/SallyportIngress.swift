@@ -8,6 +8,7 @@ import Observability
 import ProgramSupport
 import SecureAccess
 import Spelling
+import Supervision
 import System
 
 /// The stand-alone gateway, which needs only a server's directory.
@@ -99,6 +100,7 @@ struct Command: ParsableCommand {
             }
         }
         Console.say("the gateway listens on \(options.host):\(address.port ?? 0)\n")
+        try ServiceManager.tellReady()
         let export = exports.start()
         await signals.wait()
         following.cancel()

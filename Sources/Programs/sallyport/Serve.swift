@@ -4,6 +4,7 @@ import FoundationEssentials
 import Logging
 import Observability
 import ProgramSupport
+import Supervision
 
 /// `sallyport serve`
 struct Serve: ParsableCommand {
@@ -64,6 +65,14 @@ extension Program {
         } else {
             // Whoever collects lines of JSON takes nothing else.
             logger.info("ready", metadata: Greeting.fields(facts))
+        }
+        tellReady()
+    }
+
+    /// Whoever waits for the program to serve.
+    func tellReady() {
+        do { try ServiceManager.tellReady() } catch {
+            logger.warning("systemd may take the program for one that does not start", metadata: ["error": "\(error)"])
         }
     }
 }
@@ -128,6 +137,7 @@ struct GuardCommand: ParsableCommand {
             let guardian = try await EgressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
             Console.say("the guard serves on \(guardian.adminSocket)\n")
+            program.tellReady()
             return Program.Running(stop: { await guardian.shutdown() }) { guardian.change(to: $0, program.logger) }
         }
     }
@@ -153,6 +163,7 @@ struct IngressCommand: ParsableCommand {
             let gateway = try await IngressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
             Console.say("the gateway listens on \(Greeting.address(program.settings.gateway.host, gateway.port))\n")
+            program.tellReady()
             return Program.Running {
                 await gateway.shutdown()
             } change: {
