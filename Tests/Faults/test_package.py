@@ -1,34 +1,22 @@
-"""The Debian package, installed, used, upgraded and purged in a root of Debian's packages alone: no toolchain, no build folder."""
+"""The Debian package, installed, used, upgraded and purged in a Debian of packages alone: no toolchain, no build folder."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
 import subprocess
 
 import pytest
-from support.server import BINARY, ROOT
+from support.machine import FIRST, Machine
+from support.server import ROOT
 from support.waiting import eventually
 
-# What the package depends on, so that it installs without a network.
-NEEDS = ["crun", "skopeo", "umoci", "e2fsprogs", "libmnl0", "libnftnl11", "libsqlite3-0", "libcurl4", "libssl3", "libstdc++6", "iproute2"]
 CONFIGURATION = "/etc/sallyport/sallyport.toml"
 # Not where the package's own configuration has it.
 STATE = "/srv/sallyport"
 # What a removal runs before anything is gone.
 PRERM = "/var/lib/dpkg/info/sallyport.prerm"
-FIRST, SECOND = "0.0.1", "0.0.2"
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("package")
-    subprocess.run(["scripts/install-deps.sh", "package"], cwd=ROOT, check=True, timeout=300)
-    done = subprocess.run(["scripts/deb.sh", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "SALLYPORT_BINARY": str(BINARY), "VERSION": FIRST})
-    assert done.returncode == 0, done.stderr
-    return pathlib.Path(done.stdout.strip())
+SECOND = "0.0.2"
 
 
 def newer(package, folder):
@@ -51,74 +39,41 @@ def unpacked(package, tmp_path_factory):
     return folder
 
 
-class Machine:
-    """A root file system and a network of its own, in which what is installed is gone with it."""
+class Installed(Machine):
+    """A machine with both packages at hand, the image of the tests, and a disk of its own for the server's state."""
 
     def __init__(self, folder, package):
-        self.root, self.state = folder / "root", folder / "state"
-        lower = ROOT / ".build-base/package"
-        subprocess.run(["scripts/base-image.sh", str(lower), *NEEDS], cwd=ROOT, check=True, capture_output=True, timeout=600)
-        subprocess.run(["scripts/base-image.sh", str(ROOT / ".build-base/base")], cwd=ROOT, check=True, capture_output=True, timeout=600)
-        self.holder = subprocess.Popen(["unshare", "--mount", "--net", "--propagation", "private", "sleep", "1000"])
-        eventually(lambda: self._link("net") != os.readlink("/proc/self/ns/net"), what="a network of its own")
-        for name in ("root", "changes/upper", "changes/work", "state"):
-            (folder / name).mkdir(parents=True)
-        script = f"""
-            mount -t tmpfs tmpfs {folder}/changes && mkdir {folder}/changes/upper {folder}/changes/work
-            mount -t overlay overlay -o lowerdir={lower},upperdir={folder}/changes/upper,workdir={folder}/changes/work {self.root}
-            for place in proc sys dev; do mount --rbind /$place {self.root}/$place; done
-            mount -t tmpfs tmpfs {self.root}/run
-            mkdir -p {self.root}{STATE} && mount --bind {self.state} {self.root}{STATE}
-            mkdir {self.root}{STATE}/base {self.root}/package
-            mount --bind {ROOT}/.build-base/base {self.root}{STATE}/base
-            mount --bind {package.parent} {self.root}/package
-            ip link set lo up
-            printf 'nameserver 127.0.0.1\\n' > {self.root}/etc/resolv.conf
-        """
-        self._enter("bash", "-ec", script, chroot=False)
-        self.package, self.newer = (f"/package/{one.name}" for one in (package, newer(package, folder)))
+        self.package, self.newer, self.state = package, newer(package, folder), folder / "state"
+        self.state.mkdir()
+        base = ROOT / ".build-base/base"
+        subprocess.run(["scripts/base-image.sh", str(base)], cwd=ROOT, check=True, capture_output=True, timeout=600)
+        super().__init__(folder / "machine", folders={package.parent: package.parent, self.state: STATE, base: f"{STATE}/base"})
 
-    def _link(self, kind):
-        return os.readlink(f"/proc/{self.holder.pid}/ns/{kind}")
+    def write(self, text):
+        self.run("sh", "-c", f'printf %s "$1" > {CONFIGURATION}', "sh", text)
 
-    def words(self, *words, chroot=True):
-        inside = ["chroot", str(self.root)] if chroot else []
-        return ["nsenter", "--target", str(self.holder.pid), "--mount", "--net", *inside, *words]
+    def spoil(self, text):
+        self.write(text + "[local\n")
 
-    def _enter(self, *words, chroot=True, status=0, **variables):
-        done = subprocess.run(self.words(*words, chroot=chroot), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
-                              env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", **variables})
-        assert done.returncode == status, f"{words}: {done.returncode} {done.stdout} {done.stderr}"
-        return done.stdout + (done.stderr if status else "")
+    def sallyport(self, *words, **options):
+        return self.run("sallyport", *words[:2], "--config", CONFIGURATION, *words[2:], **options)
 
-    run = _enter
+    def waits(self):
+        eventually(lambda: "healthy" in subprocess.run(self.words("sallyport", "status", "--config", CONFIGURATION),
+                                                       capture_output=True, text=True).stdout, what=self.journal)
 
-    def serve(self):
-        self.log = self.root.parent / "log"
-        with open(self.log, "ab") as log:
-            self.server = subprocess.Popen(
-                self.words("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "sallyport", "serve", "--config", CONFIGURATION),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        eventually(lambda: self.server.poll() is None and "healthy" in self._status(), what=lambda: self.log.read_text()[-2000:])
+    def main(self, unit):
+        """Its first process, as the machine sees it."""
+        return self.run("systemctl", "show", "--property=MainPID", "--value", unit).strip()
 
-    def _status(self):
-        done = subprocess.run(self.words("sallyport", "status", "--config", CONFIGURATION), capture_output=True, text=True)
-        return done.stdout
-
-    def stop(self):
-        self.server.terminate()
-        self.server.wait(timeout=30)
-
-    def close(self):
-        if getattr(self, "server", None) and self.server.poll() is None:
-            self.stop()
-        self.holder.kill()
-        self.holder.wait()
+    def version(self):
+        return self.run("dpkg-query", "--show", "--showformat", "${Status} ${Version}", "sallyport")
 
 
 @pytest.fixture(scope="module")
 def machine(package, tmp_path_factory):
-    machine = Machine(tmp_path_factory.mktemp("machine"), package)
+    folder = tmp_path_factory.mktemp("machine")
+    machine = Installed(folder, package)
     try:
         yield machine
     finally:
@@ -166,65 +121,55 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(machine):
     findings = json.loads(run("sallyport", "doctor", "--config", CONFIGURATION, "--json"))
     assert all(finding["grade"] != "problem" for finding in findings), findings
     # A configuration that cannot be read holds up nothing where nothing is.
-    spoil(machine, kept)
-    run("mount", "-t", "tmpfs", "tmpfs", f"{machine.root}/sys", chroot=False)
-    assert "the removal goes on" in run("sh", "-c", f"{PRERM} remove 2>&1")
-    run("umount", f"{machine.root}/sys", chroot=False)
-    write(machine, kept)
+    machine.spoil(kept)
+    assert "the removal goes on" in run("unshare", "--mount", "sh", "-c", f"mount -t tmpfs none /sys && {PRERM} remove 2>&1")
+    machine.write(kept)
 
-    machine.serve()
-    name = run("sallyport", "sandbox", "create", "--config", CONFIGURATION, "sallyport/base:latest").strip()
-    assert run("sallyport", "sandbox", "exec", "--config", CONFIGURATION, name, "--", "echo", "packaged") == "packaged\n"
+    # A server that is not the package's unit.
+    run("systemd-run", "--quiet", "--unit=other", "sallyport", "serve", "--config", CONFIGURATION)
+    machine.waits()
+    name = machine.sallyport("sandbox", "create", "sallyport/base:latest").strip()
+    assert machine.sallyport("sandbox", "exec", name, "--", "echo", "packaged") == "packaged\n"
     refused = run(PRERM, "remove", status=1)
-    # What enters the machine becomes the server.
-    assert f"process {machine.server.pid}\n" in refused and "stop the server" in refused, refused
+    assert f"process {machine.main('other')}\n" in refused and "stop the server" in refused, refused
+    run("systemctl", "stop", "other")
 
+    # The unit: an upgrade restarts it, and sandboxes go on.
     kept += "# of the operator\n"
-    write(machine, kept)
-    owner = (machine.state / "owner").read_text()
+    machine.write(kept)
+    run("systemctl", "enable", "--now", "sallyport")
+    machine.waits()
+    before, owner = machine.main("sallyport"), (machine.state / "owner").read_text()
     run("dpkg", "-i", machine.newer)
-    assert installed(machine) == f"install ok installed {SECOND}" and run("cat", CONFIGURATION) == kept
-    machine.stop()
-    machine.serve()
-    assert run("sallyport", "sandbox", "exec", "--config", CONFIGURATION, name, "--", "echo", "still") == "still\n"
+    assert machine.version() == f"install ok installed {SECOND}" and run("cat", CONFIGURATION) == kept
+    machine.waits()
+    assert machine.main("sallyport") != before
+    assert machine.sallyport("sandbox", "exec", name, "--", "echo", "still") == "still\n"
     assert (machine.state / "owner").read_text() == owner
-    machine.stop()
 
     # There is no way back from a newer release's state.
     release = machine.state / "release"
     ours = release.read_text()
     release.write_text("900.1.0\n")
     assert "release 900.1.0 has written" in run("dpkg", "-i", machine.package, status=1)
-    assert installed(machine) == f"install ok installed {SECOND}"
+    assert machine.version() == f"install ok installed {SECOND}"
     release.write_text(ours)
 
     assert sandboxes_processes(machine)
-    spoil(machine, kept)
+    machine.spoil(kept)
     refused = run("dpkg", "--remove", "sallyport", status=1)
     assert f"Correct {CONFIGURATION}" in refused and "/sys/fs/cgroup/" in refused, refused
     # dpkg notes what was asked for.
-    assert installed(machine) == f"deinstall ok installed {SECOND}" and sandboxes_processes(machine)
-    write(machine, kept)
+    assert machine.version() == f"deinstall ok installed {SECOND}" and sandboxes_processes(machine)
+    machine.write(kept)
     assert f"removed the sandbox {name}" in run("dpkg", "--remove", "sallyport")
     assert not sandboxes_processes(machine)
     assert (machine.state / "secrets").is_dir() and run("cat", CONFIGURATION) == kept
     # The image is this test's, not the package's.
-    run("umount", f"{machine.root}{STATE}/base", chroot=False)
+    run("umount", f"{STATE}/base")
     run("dpkg", "--purge", "sallyport")
-    left = run("sh", "-c", "find / -xdev -iname '*sallyport*' ! -path '/proc/*' ! -path '/sys/*' ! -path '/package/*' ! -path '/opt/*'").split()
+    left = run("sh", "-c", "find / -xdev -iname '*sallyport*' ! -path '/proc/*' ! -path '/sys/*'").split()
     assert left == [STATE] and not list(machine.state.iterdir()), "it is a file system of its own, and empty"
-
-
-def write(machine, text):
-    machine.run("sh", "-c", f'printf %s "$1" > {CONFIGURATION}', "sh", text)
-
-
-def spoil(machine, text):
-    write(machine, text + "[local\n")
-
-
-def installed(machine):
-    return machine.run("dpkg-query", "--show", "--showformat", "${Status} ${Version}", "sallyport")
 
 
 def test_the_package_depends_on_what_its_programs_load(package):

@@ -37,7 +37,8 @@ async def first_sandbox(connection):
     return sandbox.id
 
 
-def test_an_agents_sandbox_from_its_first_line_to_its_last(server, tmp_path):
+def test_an_agents_sandbox_from_its_first_line_to_its_last(installed, tmp_path):
+    server = installed()
     reader = Reader(server, tmp_path)
     connection = server.connection()
     name = asyncio.run(first_sandbox(ConnectionConfig(

@@ -1,19 +1,16 @@
-"""A platform engineer replaces an OpenSandbox server: its configuration, its clients, a backup, the end (docs/migrating.md,
-docs/operations.md)."""
+"""A platform engineer replaces an OpenSandbox server by the package: its configuration, its clients, a backup, the end
+(docs/migrating.md, docs/operations.md)."""
 
 import json
-import os
 import re
 import subprocess
-import tempfile
 import tomllib
 from datetime import timedelta
 
 import httpx
-import pytest
 from support.inside import say, start_server
 from support.pages import Reader, section
-from support.server import BINARY, ROOT, AllInOneServer, deny_but
+from support.server import ROOT, deny_but
 from support.waiting import eventually
 from test_cli import in_process as osb
 
@@ -33,50 +30,29 @@ def table(name, values):
     return f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
-@pytest.fixture
-def replaced(world, tmp_path):
-    """A server with what the reference's file has that this one has, too, for a machine without an engine."""
-    text = example(tmp_path)
+def settings_of(text):
+    """What of the reference's file this server has, too, for a machine without an engine."""
     settings = tomllib.loads(text)
     own = {key: json.dumps(value) for key, value in settings["server"].items() if key not in ("host", "port")}
-    server = AllInOneServer(world, tables=table("storage", settings["storage"]) + table("renew_intent", settings["renew_intent"]), **own)
-    server.example = text
-    try:
-        yield server.start()
-    finally:
-        if server.process.poll() is not None:
-            server.start()
-        server.tear_down()
+    return {**own, "tables": table("storage", settings["storage"]) + table("renew_intent", settings["renew_intent"])}
 
 
-def type_for_the_unit(reader, code):
-    """Lines of a page, with the test's server in the place of the unit of systemd."""
-    for line in code.replace("\\\n", " ").splitlines():
-        if re.fullmatch(r"systemctl (stop|disable --now) sallyport", line):
-            reader.server.stop()
-        elif line == "systemctl start sallyport":
-            reader.server.start()
-        else:
-            reader.type(line)
-
-
-def test_an_opensandbox_server_is_replaced_backed_up_and_removed(replaced, tmp_path):
-    server = replaced
+def test_an_opensandbox_server_is_replaced_backed_up_and_removed(installed, tmp_path):
+    text = example(tmp_path)
+    server = installed(**settings_of(text))
     reader = Reader(server, tmp_path)
 
     # The old file, as it is: everything that is not here is named at once.
-    (tmp_path / "sandbox.toml").write_text(server.example)
+    (tmp_path / "sandbox.toml").write_text(text)
     said = reader.type("sallyport serve --config sandbox.toml", status=1)
     assert all(key in said for key in ("runtime.execd_image", "docker.port_range_min", "proxy.resolve_internal")) and "trap" not in said
 
     (tmp_path / "wrong.toml").write_text("[server]\nport.port = 8080\n")
     assert "server.port is a table; use 1 to 65535" in reader.type("sallyport doctor --config wrong.toml", status=1)
     # Another user is told before anything is made.
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        nobody = "env -u SANDBOX_CONFIG_PATH setpriv --reuid=65534 --regid=65534 --clear-groups"
-        assert "needs root" in reader.type(f"{nobody} {BINARY} serve --state-directory {folder}/state", status=77)
-        assert os.listdir(folder) == []
+    nobody = "env -u SANDBOX_CONFIG_PATH setpriv --reuid=65534 --regid=65534 --clear-groups"
+    assert "needs root" in reader.type(f"cd /tmp && {nobody} {server.program} serve --state-directory /tmp/state", status=77)
+    assert "state" not in reader.type("ls -A /tmp")
 
     # What is kept of it serves, and the official clients do what they did.
     assert "healthy" in reader.type("sallyport status")
@@ -106,7 +82,7 @@ def test_an_opensandbox_server_is_replaced_backed_up_and_removed(replaced, tmp_p
     (tmp_path / "rows/one.csv").write_text("1\n")
     reader.type("sallyport volume create rows --size 64Mi --from rows")
     [backup] = blocks_of("Back up")
-    type_for_the_unit(reader, backup)
+    reader.type(backup)
     assert say(sandbox, "cat /srv/kept") == "of yesterday", "sandboxes go on meanwhile"
 
     # The machine is lost, and another one has the backup.
@@ -114,7 +90,7 @@ def test_an_opensandbox_server_is_replaced_backed_up_and_removed(replaced, tmp_p
     assert f"removed the sandbox {sandbox.id}" in reader.type("sallyport uninstall --config /etc/sallyport/sallyport.toml --yes --state")
     assert not server.state.exists() and not server.leftovers.processes() and not server.leftovers.namespaces()
     [restore] = blocks_of("Restore")
-    type_for_the_unit(reader, restore)
+    reader.type(restore)
     lost = server.api.get(f"/v1/sandboxes/{sandbox.id}").json()
     assert (lost["status"]["state"], lost["status"]["reason"]) == ("Failed", "SANDBOX_LOST")
     made = server.api.post("/v1/sandboxes", json={
@@ -126,7 +102,7 @@ def test_an_opensandbox_server_is_replaced_backed_up_and_removed(replaced, tmp_p
 
     # Off the machine.
     sandbox.close()
-    type_for_the_unit(reader, blocks_of("Uninstall")[0].replace("--yes", "--yes --state").replace("# says", "|| true # says"))
+    reader.type(blocks_of("Uninstall")[0].replace("--yes", "--yes --state").replace("# says", "|| true # says"))
     assert not server.state.exists() and not (server.folder / "run").exists()
 
 

@@ -6,12 +6,11 @@ import time
 from datetime import timedelta
 
 import httpx
-import pytest
 from opensandbox import SandboxSync
 from opensandbox.models.execd import RunCommandOpts
 from support.inside import exit_code, fetches, resolves, start_server
 from support.pages import Reader
-from support.server import IMAGE, AllInOneServer
+from support.server import IMAGE
 from support.waiting import eventually
 
 PAGE_SERVER = "import http.server\nhttp.server.test(http.server.SimpleHTTPRequestHandler, port=8000, bind='0.0.0.0')\n"
@@ -19,21 +18,13 @@ PAGE_SERVER = "import http.server\nhttp.server.test(http.server.SimpleHTTPReques
 HELD = "exec 3<>/dev/tcp/{}/7; echo open; cat <&3; echo over"
 
 
-@pytest.fixture
-def watched(world, tmp_path):
-    server = AllInOneServer(world, audit_log=f'"{tmp_path}/api.log"', egress={"audit_log": f'"{tmp_path}/guard.log"'})
-    try:
-        yield server.start()
-    finally:
-        server.tear_down()
-
-
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_sandbox_is_attacked_watched_and_shut(watched, world, tmp_path):
-    server, reader = watched, Reader(watched, tmp_path)
+def test_a_sandbox_is_attacked_watched_and_shut(installed, world, tmp_path):
+    server = installed(audit_log=f'"{tmp_path}/api.log"', egress={"audit_log": f'"{tmp_path}/guard.log"'})
+    reader = Reader(server, tmp_path)
 
     # The machine, and a policy before there is a sandbox; what is written wrongly is told from the right.
     assert "problem" not in reader.type("sallyport doctor")

@@ -2,13 +2,17 @@
 
 import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
 
 from . import authorities
+from .installed import InstalledServer
+from .machine import FIRST
 from .registry import Registry
-from .server import OCI_RUNTIME, AllInOneServer
+from .server import BINARY, OCI_RUNTIME, ROOT, AllInOneServer
+from .waiting import patient
 from .world import World
 
 authorities.share()
@@ -65,6 +69,30 @@ def either_runtime(request, world):
     try:
         yield server.start()
     finally:
+        server.tear_down()
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    """The Debian package of the programs that are tested."""
+    subprocess.run(["scripts/install-deps.sh", "package"], cwd=ROOT, check=True, timeout=300)
+    done = subprocess.run(["scripts/deb.sh", str(tmp_path_factory.mktemp("package"))], cwd=ROOT, capture_output=True, text=True,
+                          timeout=patient(300), env={**os.environ, "SALLYPORT_BINARY": str(BINARY), "VERSION": FIRST})
+    assert done.returncode == 0, done.stderr
+    return pathlib.Path(done.stdout.strip())
+
+
+@pytest.fixture
+def installed(world, package, tmp_path_factory, tmp_path):
+    """Makes the package's server on a machine that has nothing else; `tmp_path` is a folder there, too."""
+    made = []
+
+    def installed(**settings):
+        made.append(InstalledServer(tmp_path_factory.mktemp("machine"), package, world, (tmp_path,), **settings))
+        return made[-1].start()
+
+    yield installed
+    for server in made:
         server.tear_down()
 
 

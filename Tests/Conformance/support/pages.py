@@ -4,9 +4,8 @@ import os
 import pathlib
 import re
 import shlex
-import subprocess
 
-from .server import BINARY, ROOT
+from .server import ROOT
 from .waiting import patient
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,7 +31,7 @@ class Reader:
         (folder / "bin").mkdir(parents=True, exist_ok=True)
         home.mkdir(exist_ok=True)
         program = folder / "bin/sallyport"
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(BINARY))} "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(server.program))} "$@"\n')
         program.chmod(0o755)
         # A refusal of a server is a failure of the command.
         (home / ".curlrc").write_text("fail-with-body\nmax-time = 60\n")
@@ -49,7 +48,6 @@ class Reader:
         """What a shell prints, standard error behind it."""
         for place, own in self.places:
             code = code.replace(place, own)
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", code], env=self.environment, cwd=self.folder, capture_output=True,
-                              text=True, timeout=patient(120), stdin=subprocess.DEVNULL)
+        done = self.server.run(["bash", "-euo", "pipefail", "-c", code], env=self.environment, cwd=self.folder, timeout=patient(120))
         assert done.returncode == status, f"{code}\n{done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout + done.stderr

@@ -50,6 +50,9 @@ def complaint(log):
 
 
 class AllInOneServer:
+    # What its users call.
+    program = BINARY
+
     def __init__(self, world, ingress=None, egress=None, local=None, tables="", prefix=24, **server):
         """`ingress`, `egress`, `local` and the rest are more keys of these sections; `tables` is TOML of other sections.
 
@@ -130,6 +133,10 @@ presets = "{ROOT}/policies"
             return httpx.get(f"http://127.0.0.1:{self.port}/health").json() == {"status": "healthy"}
         except httpx.TransportError:
             return False
+
+    def run(self, words, **options):
+        """What a user of the machine that it runs on has run."""
+        return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
 
     def kill(self):
         """As if the machine had shot it: no signal handler runs."""
