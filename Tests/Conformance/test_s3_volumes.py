@@ -4,38 +4,24 @@
 import os
 import pathlib
 import shutil
-import subprocess
 
 import httpx
 import pytest
 from support.inside import exit_code, say
-from support.server import ROOT, AllInOneServer, free_port
+from support.object_storage import KEYS, bucket, object_storage
+from support.server import AllInOneServer
 from support.waiting import answers, eventually
 from test_contract import refused
 
 pytestmark = [
     pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="the machine has no /dev/fuse"),
 ]
-# As a client states it; the storage of the test takes any pair.
-KEYS = {"accessKeyId": "AKIATEST", "accessKeySecret": "tops3cret-of-the-bucket"}
 
 
 @pytest.fixture(scope="module")
 def storage():
-    """Where a server of S3 listens, `127.0.0.1:port`, with the bucket `data`."""
-    environment = ROOT / ".build-conformance/s3"
-    subprocess.run([ROOT / "scripts/python-environment.sh", "s3", "s3.txt"], check=True, timeout=600)
-    place = f"127.0.0.1:{free_port()}"
-    server = subprocess.Popen(
-        [environment / "bin/moto_server", "-H", "127.0.0.1", "-p", place.rpartition(":")[2]], stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        eventually(lambda: answers(lambda: httpx.get(f"http://{place}/").status_code, httpx.TransportError), what="the storage")
-        assert httpx.put(f"http://{place}/data").status_code == 200
+    with object_storage() as place:
         yield place
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.fixture(scope="module", params=["s3fs", "rclone"])
@@ -51,11 +37,6 @@ def buckets(world, storage, request):
         yield server.start()
     finally:
         server.tear_down()
-
-
-def volume(storage, bucket="data", **more):
-    given = {key: more.pop(key) for key in ("readOnly", "subPath") if key in more}
-    return {"name": "v", "mountPath": "/mnt/bucket", "s3": {"bucket": bucket, "endpoint": f"http://{storage}", **KEYS, **more}, **given}
 
 
 @pytest.fixture
@@ -89,11 +70,11 @@ def programs(server):
 
 def test_a_bucket_is_read_and_written_and_its_program_goes_with_the_sandbox(buckets, storage, box):
     httpx.put(f"http://{storage}/data/there.txt", content=b"of the bucket\n")
-    sandbox = box(volume(storage))
+    sandbox = box(bucket(storage))
     assert say(sandbox, "cat /mnt/bucket/there.txt").strip() == "of the bucket"
     say(sandbox, "echo of the sandbox > /mnt/bucket/new.txt; mkdir -p /mnt/bucket/folder")
     # It is private there, so another mount has to tell.
-    other = box(volume(storage))
+    other = box(bucket(storage))
     assert eventually(lambda: say(other, "cat /mnt/bucket/new.txt || true")).strip() == "of the sandbox"
     running = programs(buckets)
     assert running and not any(KEYS["accessKeySecret"] in words for words in running.values())
@@ -111,7 +92,7 @@ def test_a_bucket_is_read_and_written_and_its_program_goes_with_the_sandbox(buck
 
 def test_its_program_is_in_no_group_that_ends_with_the_server_and_outlives_it(buckets, storage, box):
     httpx.put(f"http://{storage}/data/kept.txt", content=b"kept\n")
-    sandbox = box(volume(storage))
+    sandbox = box(bucket(storage))
     before = set(programs(buckets))
     assert before
     for process in before:
@@ -125,13 +106,13 @@ def test_its_program_is_in_no_group_that_ends_with_the_server_and_outlives_it(bu
 def test_a_part_of_it_to_read_only(storage, box):
     httpx.put(f"http://{storage}/data/part/", content=b"")
     httpx.put(f"http://{storage}/data/part/inner.txt", content=b"inner\n")
-    sandbox = box(volume(storage, subPath="part", readOnly=True))
+    sandbox = box(bucket(storage, subPath="part", readOnly=True))
     assert say(sandbox, "cat /mnt/bucket/inner.txt").strip() == "inner"
     assert exit_code(sandbox, "echo x > /mnt/bucket/other.txt") != 0 and exit_code(sandbox, "test -e /mnt/bucket/there.txt") != 0
 
 
 def test_options_of_a_request_reach_the_program(buckets, storage, box):
-    sandbox = box(volume(storage, options=["ro", "umask=0027"]))
+    sandbox = box(bucket(storage, options=["ro", "umask=0027"]))
     assert exit_code(sandbox, "echo x > /mnt/bucket/no.txt") != 0
     assert not any("--read-only=" in words for words in programs(buckets).values())
 
@@ -140,13 +121,13 @@ def test_an_option_that_the_program_has_not_is_refused(buckets, storage):
     if buckets.program == "s3fs":
         pytest.skip("it has them all")
     for option in "max_stat_cache_size=5", "ro=1", "umask":
-        answer = buckets.api.post("/v1/sandboxes", json=buckets.body(volumes=[volume(storage, options=[option])]))
+        answer = buckets.api.post("/v1/sandboxes", json=buckets.body(volumes=[bucket(storage, options=[option])]))
         refused(answer, 400, "VOLUME::INVALID_OSSFS_OPTION")
     assert not programs(buckets)
 
 
 def test_a_bucket_that_is_not_there_is_told_without_the_keys(buckets, storage):
-    body = buckets.body(volumes=[volume(storage, bucket="absent")])
+    body = buckets.body(volumes=[bucket(storage, bucket="absent")])
     if buckets.program == "rclone":
         # It takes one for an empty folder, and makes none.
         answer = buckets.api.post("/v1/sandboxes", json=body)
@@ -165,6 +146,6 @@ def test_a_bucket_that_is_not_there_is_told_without_the_keys(buckets, storage):
     ({"endpoint": "http://h,url=x"}, 400, None), ({"version": "1.0"}, 422, None), ({"bucket": "-o"}, 422, None), ({"bucket": "-oo"}, 400, None),
 ])
 def test_nothing_of_a_request_becomes_an_option(buckets, storage, entry, status, code):
-    answer = buckets.api.post("/v1/sandboxes", json=buckets.body(volumes=[volume(storage, **entry)]))
+    answer = buckets.api.post("/v1/sandboxes", json=buckets.body(volumes=[bucket(storage, **entry)]))
     refused(answer, status, code)
     assert not programs(buckets)

@@ -20,9 +20,9 @@ def plain_engine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(world, plain_engine, request):
-    """With what a module's `TABLES` adds to its configuration, given the engine's folder, and the address of its `collector`."""
+    """With what a module's `TABLES` adds to its configuration, given the engine's folder, and fixtures of the module by their names."""
     tables = getattr(request.module, "TABLES", "")
-    told = {"collector": request.getfixturevalue("collector").endpoint} if "{collector}" in tables else {}
+    told = {name: request.getfixturevalue(name) for name in ("collector", "storage") if f"{{{name}" in tables}
     server = AllInOneServer(world, tables=plain_engine.tables + tables.format(folder=plain_engine.folder, **told))
     try:
         yield server.start(OTEL_BSP_SCHEDULE_DELAY="100")

@@ -1,17 +1,31 @@
 """Sandboxes as containers of a Docker engine, by the official client. The guard is the machine's."""
 
 import json
+import os
 import secrets
+import shutil
 
+import httpx
 import pytest
+from opensandbox import SandboxSync
 from opensandbox.models.sandboxes import NetworkRule
 from plain_server import body, container, engine, plain_engine, reaches, run, server  # noqa: F401
 from support.collector import Collector, ancestors
+from support.object_storage import KEYS, bucket, object_storage
 from support.server import IMAGE, SLEEP, AllInOneServer, deny_but
 from support.waiting import eventually
 
 CODE = "DOCKER::SANDBOX_START_FAILED"
-TABLES = '[otel]\nenabled = true\nendpoint = "{collector}"\ntraces = true\ntraces_ratio = 0\n'
+TABLES = """
+[otel]
+enabled = true
+endpoint = "{collector.endpoint}"
+traces = true
+traces_ratio = 0
+[storage]
+bucket_endpoints = ["{storage}"]
+ossfs_mount_root = "{folder}/buckets"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +33,12 @@ def collector():
     collector = Collector()
     yield collector
     collector.close()
+
+
+@pytest.fixture(scope="module")
+def storage():
+    with object_storage() as place:
+        yield place
 
 
 def test_the_steps_of_a_create_are_parts_of_its_trace_and_are_counted(engine, server, collector):
@@ -228,6 +248,35 @@ def test_the_runtimes_own_volumes_are_nobodys_to_mount(engine, create, server):
         answer = server.api.post("/v1/sandboxes", json=body(
             volumes=[{"name": "data", "mountPath": "/data", "pvc": {"claimName": claim}}]))
         assert (answer.status_code, answer.json()["code"]) == (400, "VOLUME::PVC_NOT_FOUND"), answer.text
+
+
+@pytest.mark.skipif(shutil.which("s3fs") is None or not os.access("/dev/fuse", os.W_OK), reason="buckets cannot be mounted here")
+def test_a_bucket_is_read_and_written_over_a_restart_and_goes_with_its_sandbox(engine, server, storage):
+    httpx.put(f"http://{storage}/data/there.txt", content=b"of the bucket\n")
+    made = server.api.post("/v1/sandboxes", json=body(volumes=[bucket(storage)]))
+    assert made.status_code == 202, made.text
+    sandbox = SandboxSync.connect(made.json()["id"], connection_config=server.connection())
+    assert run(sandbox, "cat /mnt/bucket/there.txt; echo of the sandbox >/mnt/bucket/new.txt") == "of the bucket"
+    assert KEYS["accessKeySecret"] not in engine.run("inspect", f"sandbox-{sandbox.id}").stdout
+    server.kill()
+    server.start()
+    assert run(sandbox, "cat /mnt/bucket/new.txt") == "of the sandbox"
+    assert httpx.get(f"http://{storage}/data/new.txt").text == "of the sandbox\n"
+    assert server.api.delete(f"/v1/sandboxes/{sandbox.id}").status_code == 204
+    sandbox.close()
+    assert not [line for line in open("/proc/self/mounts") if "fuse" in line and str(engine.folder) in line]
+    assert not list((engine.folder / "buckets").glob("*/*"))
+
+
+@pytest.mark.parametrize(("entry", "status", "word"), [
+    ({"s3": {"endpoint": "http://127.0.0.1:1"}}, 400, "storage.bucket_endpoints"), ({"ossfs": {}}, 500, "ossfs2 is not installed"),
+])
+def test_a_bucket_that_cannot_be_had_is_refused_with_the_reason(engine, server, storage, entry, status, word):
+    volume = bucket(storage)
+    [(kind, changes)] = entry.items()
+    volume[kind] = volume.pop("s3") | changes
+    answer = server.api.post("/v1/sandboxes", json=body(volumes=[volume]))
+    assert answer.status_code == status and word in answer.json()["message"], answer.text
 
 
 def test_the_engines_absence_is_said_and_ends_nothing(engine, create, server):

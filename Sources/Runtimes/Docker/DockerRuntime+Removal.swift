@@ -32,7 +32,7 @@ extension DockerRuntime {
         let sidecar: String? = if case .engine(let sidecars) = network { try await sidecars.find(id)?.id } else { nil }
         do throws(EngineFailure) {
             // By what it is, since a name may be another's.
-            if let found { try await removeContainer(found.id) }
+            if let found { try await removeWorkload(found.id, of: id) }
             // The guard after what it guards.
             if let sidecar { try await removeContainer(sidecar) }
         } catch { throw RuntimeError(error, "removing \(id)") }
@@ -48,6 +48,7 @@ extension DockerRuntime {
         memory.withLock {
             $0.tokens[id] = nil
             $0.ownPauses[id] = nil
+            $0.ends[id] = nil
         }
         await namespaceGuard.release(id)
         try await volumes.end(id)
@@ -57,6 +58,21 @@ extension DockerRuntime {
         logger.warning(
             "another container has a sandbox's volume, which stays until that is gone", metadata: ["sandbox": "\(id)"])
         removeLater(id)
+    }
+
+    /// What waits for a bucket whose program does not answer ends by no signal: when the engine has waited for it long enough, it
+    /// is cut off. What is written may be on its way to the bucket until then.
+    private func removeWorkload(_ name: String, of id: String) async throws(EngineFailure) {
+        let now = ContinuousClock.now
+        let began = memory.withLock { memory in
+            if memory.ends[id] == nil { memory.ends[id] = now }
+            return memory.ends[id]!
+        }
+        do throws(EngineFailure) { try await removeContainer(name) } catch {
+            guard error.status != nil, ContinuousClock.now - began >= EndPatience().bucket else { throw error }
+            await volumes.cutOffBuckets(of: id)
+            try await removeContainer(name)
+        }
     }
 
     private func removeContainer(_ name: String) async throws(EngineFailure) {

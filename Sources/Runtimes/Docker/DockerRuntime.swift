@@ -67,6 +67,8 @@ package final class DockerRuntime: SandboxRuntime {
         var unremoved: Set<String> = []
         /// Whether somebody is at work on those.
         var isRemoving = false
+        /// Since when containers are being removed that do not end.
+        var ends: [String: ContinuousClock.Instant] = [:]
         /// Whether this engine has been asked for its runtimes.
         var isRuntimeChecked = false
         /// Whether it has said that it can limit disks.
@@ -94,7 +96,7 @@ package final class DockerRuntime: SandboxRuntime {
     ) throws(RuntimeError) {
         guard access(configuration.execdPath, X_OK) == 0 else { throw .missingExecd(configuration.execdPath) }
         do throws(SystemCallError) {
-            try File.makeFolder(configuration.stateDirectory + "/begun", mode: 0o700)
+            try File.makeFolder(Self.begunFolder(configuration), mode: 0o700)
         } catch {
             throw .system(action: "making \(configuration.stateDirectory)", reason: "\(error)")
         }
@@ -113,6 +115,8 @@ package final class DockerRuntime: SandboxRuntime {
                     try DockerSidecars(engine, images, sidecar, owner: owner, folder: configuration.stateDirectory))
             } else { .machine(try DockerLinks(configuration, ports, logger: logger)) }
         volumes = DockerVolumes(engine, configuration, owner: owner)
+        // One that has not begun is nobody's after this server's start.
+        volumes.recover(sandboxes: Self.begun(configuration))
         program = ExecdVolume(engine, path: configuration.execdPath, owner: owner)
         (events, teller) = AsyncStream<RuntimeEvent>.makeStream()
         Task { [weak self] in
@@ -228,28 +232,6 @@ package final class DockerRuntime: SandboxRuntime {
         guard namespace.exists else { throw RuntimeError.notFound(id) }
         return try namespace.run(body)
     }
-
-    // MARK: whether its program has begun
-
-    private func begunFile(_ id: String) -> String { configuration.stateDirectory + "/begun/" + id }
-    func hasBegun(_ id: String) -> Bool { access(begunFile(id), F_OK) == 0 }
-
-    /// Whether it has, since the container was started last: one that somebody starts again has neither network nor program.
-    func hasBegun(_ id: String, _ found: ContainerFacts) -> Bool {
-        File.text(begunFile(id), limit: 4096) == found.state.startedAt ?? ""
-    }
-
-    /// Until this is written, another server takes the sandbox for one that waits, and removes it.
-    /// - Parameter found: since it was started.
-    func noteBegun(_ id: String, _ found: ContainerFacts) throws(RuntimeError) {
-        do throws(SystemCallError) {
-            try File.write(Array((found.state.startedAt ?? "").utf8), to: begunFile(id), mode: 0o600)
-        } catch {
-            throw .system(action: "writing \(begunFile(id))", reason: "\(error)")
-        }
-    }
-
-    func forgetBegun(_ id: String) { unlink(begunFile(id)) }
 
     /// Ids become parts of names of containers, volumes and files.
     static func checked(_ id: String) throws(RuntimeError) -> String {

@@ -7,13 +7,15 @@ import System
     import Glibc
 #endif
 
-/// What requests mount: volumes of the engine by their names, and files of this machine. The latter are opened step by step
-/// first and bound to a place of this server's, which is what the engine is told: no link can be put in between.
+/// What requests mount: volumes of the engine by their names, files of this machine, and buckets that a program of this machine
+/// shows. The latter two are opened first, step by step, and bound to a place of this server's, which is what the engine is told:
+/// no link can be put in between.
 final class DockerVolumes: Sendable {
     private let engine: EngineClient
     private let engineFiles: EngineFiles
     private let live: LiveStorage
     private var hosts: HostFolders { live.hosts }
+    private let buckets: BucketVolumes
     /// The folder of those places.
     private let places: String
     private let owner: String
@@ -31,6 +33,16 @@ final class DockerVolumes: Sendable {
                 withheld: configuration.storage.withheld + [
                     configuration.stateDirectory, configuration.namespaceDirectory, places,
                 ]), defaultBytes: configuration.storage.defaultBytes)
+        buckets = BucketVolumes(
+            configuration.storage, tag: configuration.tag, keysFolder: configuration.namespaceDirectory)
+    }
+
+    /// Takes away what a server that was killed has mounted for sandboxes that are none.
+    /// - Parameter sandboxes: the ids of those that are.
+    func recover(sandboxes: [String]) {
+        let names = sandboxes.map(SandboxName.of)
+        for name in Set(File.names(in: places) ?? []).subtracting(names) { Self.unbind(in: places + "/" + name) }
+        buckets.mounts.recover(sandboxes: names)
     }
 
     /// Sets what may be given from now on.
@@ -65,10 +77,8 @@ final class DockerVolumes: Sendable {
                             "volume \(claim.claim) is of driver \(found!.driver), which has no subPath here: leave subPath out"
                         ))
                 }
-            case .bucket:
-                throw .volume(
-                    VolumeProblem(
-                        .unsupportedBackend, "volume \(volume.name): buckets are mounted by the local runtime only"))
+            case .bucket(let claim):
+                do throws(VolumeProblem) { try buckets.check(claim, of: volume) } catch { throw .volume(error) }
             }
         }
     }
@@ -82,9 +92,11 @@ final class DockerVolumes: Sendable {
             case .host(let path):
                 let hosts = hosts.withholding(try await engineFiles.all())
                 let storage = hosts.storage(of: path)
-                let bound = try await bind(volume, spec.id, place, storage) { () throws(VolumeProblem) in
+                let bound = try await bind(volume, spec.id, place, storage) { () throws(RuntimeError) in
                     // Not nil, since it may be made.
-                    try hosts.open(path, volume, makes: true)!
+                    do throws(VolumeProblem) { return try hosts.open(path, volume, makes: true)! } catch {
+                        throw .volume(error)
+                    }
                 }
                 mounts.append(.init(source: .folder(bound), target: target, isReadOnly: volume.isReadOnly))
             case .named(let claim):
@@ -96,16 +108,26 @@ final class DockerVolumes: Sendable {
                             isFilled: !volume.isReadOnly))
                     continue
                 }
-                let bound = try await bind(volume, spec.id, place, []) { () throws(VolumeProblem) in
+                let bound = try await bind(volume, spec.id, place, []) { () throws(RuntimeError) in
                     guard let whole = try? FileDescriptor(opening: found.path ?? "", LINUX_O_PATH | O_DIRECTORY) else {
-                        throw VolumeProblem(
-                            .unsupportedBackend,
-                            "the files of volume \(claim.claim) are not on this machine: leave subPath out")
+                        throw .volume(
+                            VolumeProblem(
+                                .unsupportedBackend,
+                                "the files of volume \(claim.claim) are not on this machine: leave subPath out"))
                     }
-                    return try VolumeParts.open(volume, in: whole, makes: true)!
+                    do throws(VolumeProblem) { return try VolumeParts.open(volume, in: whole, makes: true)! } catch {
+                        throw .volume(error)
+                    }
                 }
                 mounts.append(.init(source: .folder(bound), target: target, isReadOnly: volume.isReadOnly))
-            case .bucket: throw .unsupported("a bucket")
+            case .bucket(let claim):
+                let (buckets, keys, sandbox) = (buckets, spec.bucketKeys, SandboxName.of(spec.id))
+                let bound = try await bind(volume, spec.id, place, buckets.storages(of: claim)) {
+                    () throws(RuntimeError) in
+                    // Containers have no users of their own: root is this machine's.
+                    try buckets.open(claim, volume, keys, sandbox: sandbox, owner: 0)
+                }
+                mounts.append(.init(source: .folder(bound), target: target, isReadOnly: volume.isReadOnly))
             }
         }
         return mounts
@@ -113,10 +135,10 @@ final class DockerVolumes: Sendable {
 
     /// Takes away what a sandbox had, but for volumes that stay.
     func end(_ id: String) async throws(RuntimeError) {
-        let folder = folder(of: id)
+        let folder = folder(of: id), mounted = buckets.mounts
         await threads.run {
-            for name in File.names(in: folder) ?? [] { Self.unbind(folder + "/" + name) }
-            rmdir(folder)
+            Self.unbind(in: folder)
+            mounted.unmount(sandbox: SandboxName.of(id))
         }
         let filters = EngineCall.filters([
             "label": ["\(DockerNames.goesWithKey)=\(id)", "\(SandboxLabels.ownerKey)=\(owner)"]
@@ -132,7 +154,17 @@ final class DockerVolumes: Sendable {
         } catch { throw RuntimeError(error, "removing the volumes of \(id)") }
     }
 
+    /// Ends what waits for the buckets of a sandbox, as `BucketMounts.cutOff`.
+    func cutOffBuckets(of id: String) async {
+        await threads.run { [mounted = buckets.mounts] in mounted.cutOff(sandbox: SandboxName.of(id)) }
+    }
+
     // MARK: files of this machine
+
+    private static func unbind(in folder: String) {
+        for name in File.names(in: folder) ?? [] { unbind(folder + "/" + name) }
+        rmdir(folder)
+    }
 
     private static func unbind(_ place: String) {
         while linux_unmount_detached(place) == 0 {}
@@ -143,12 +175,11 @@ final class DockerVolumes: Sendable {
 
     private func bind(
         _ volume: SandboxVolume, _ id: String, _ number: Int, _ storage: Set<String>,
-        _ open: @escaping @Sendable () throws(VolumeProblem) -> FileDescriptor
+        _ open: @escaping @Sendable () throws(RuntimeError) -> FileDescriptor
     ) async throws(RuntimeError) -> String {
-        let folder = folder(of: id), place = "\(folder)/\(number)", places = places
+        let folder = folder(of: id), place = "\(folder)/\(number)", places = places, mounted = buckets.mounts
         try await volumeThreads.open(storage) { () throws(RuntimeError) in
-            let found: FileDescriptor
-            do throws(VolumeProblem) { found = try open() } catch { throw .volume(error) }
+            let found = try open()
             func failed() -> RuntimeError {
                 .system(action: "mounting volume \(volume.name)", reason: String(cString: strerror(errno)))
             }
@@ -165,6 +196,7 @@ final class DockerVolumes: Sendable {
             else { throw failed() }
         } late: {
             Self.unbind(place)
+            if volume.isBucket { mounted.unmount([volume], sandbox: SandboxName.of(id)) }
             rmdir(folder)
         }
         return place

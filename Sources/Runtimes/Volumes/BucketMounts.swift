@@ -93,18 +93,33 @@ struct BucketMounts: Hashable, Sendable {
 
     /// What was mounted for a sandbox, and nothing else. Does nothing where nothing is.
     func unmount(_ volumes: [SandboxVolume], sandbox: String) {
-        for volume in volumes {
-            let target = target(volume, sandbox: sandbox)
-            _ = linux_unmount_detached(target)
-            for path in [keysFile(target), target + ".log"] { unlink(path) }
-            rmdir(target)
-        }
+        for volume in volumes { unmount(target(volume, sandbox: sandbox)) }
+    }
+
+    /// The same for who does not know its volumes any more.
+    func unmount(sandbox: String) {
+        for target in targets(of: sandbox) { unmount(target) }
+    }
+
+    private func unmount(_ target: String) {
+        _ = linux_unmount_detached(target)
+        for path in [keysFile(target), target + ".log"] { unlink(path) }
+        rmdir(target)
+    }
+
+    private func targets(of sandbox: String) -> [String] {
+        (File.names(in: root) ?? []).filter { $0.hasPrefix(sandbox + "-") && !$0.hasSuffix(".log") }
+            .map { root + "/" + $0 }
     }
 
     /// Ends what waits for these buckets' programs: requests on their way fail, those to come, too. For a program that does not
     /// answer, while somebody waits for it in the kernel, where no signal ends that.
     func cutOff(_ volumes: [SandboxVolume], sandbox: String) {
         for volume in volumes { _ = linux_unmount_forced(target(volume, sandbox: sandbox)) }
+    }
+
+    func cutOff(sandbox: String) {
+        for target in targets(of: sandbox) { _ = linux_unmount_forced(target) }
     }
 
     /// What a server that was killed has left, of sandboxes that are not there any more, and all keys.

@@ -9,10 +9,8 @@ import System
 /// The volumes of sandboxes on this machine: checks, opens and ends them.
 struct EngineVolumes: Sendable {
     private let live: LiveStorage
-    private let endpoints: BucketEndpoints
-    private let s3Program: StorageConfiguration.S3Program
     let named: NamedVolumes
-    let buckets: BucketMounts
+    private let buckets: BucketVolumes
     let limits: DiskLimits
     let reserve: DiskReserve
     private let removals: Leftovers
@@ -27,14 +25,10 @@ struct EngineVolumes: Sendable {
                     configuration.stateDirectory, configuration.volumesDirectory, storage.bucketRoot,
                     configuration.namespaceDirectory,
                 ]), defaultBytes: storage.defaultBytes)
-        (endpoints, s3Program) = (storage.bucketEndpoints, storage.s3Program)
-        // Each server of a machine has its own, so that it knows which are nobody's any more.
-        buckets = BucketMounts(
-            root: storage.bucketRoot + "/" + configuration.tag,
-            keysFolder: storage.keysFolder ?? configuration.namespaceDirectory, folders: storage.programFolders)
+        buckets = BucketVolumes(storage, tag: configuration.tag, keysFolder: configuration.namespaceDirectory)
         (self.limits, self.reserve, self.removals) = (limits, reserve, removals)
         named.recover { removals.take(files: $0) }
-        buckets.recover(sandboxes: File.names(in: configuration.stateDirectory) ?? [])
+        buckets.mounts.recover(sandboxes: File.names(in: configuration.stateDirectory) ?? [])
     }
 
     private var hosts: HostFolders { live.hosts }
@@ -49,9 +43,7 @@ struct EngineVolumes: Sendable {
                 switch volume.source {
                 case .host(let path): hosts.storage(of: path)
                 case .named: []
-                // By the operator's entry: a caller may spell an endpoint, or choose a host below one, in any number of ways.
-                case .bucket(let claim):
-                    [StoragePlaces.buckets, "bucket " + (endpoints.entry(for: claim.endpoint) ?? "")]
+                case .bucket(let claim): buckets.storages(of: claim)
                 }
             })
     }
@@ -65,14 +57,7 @@ struct EngineVolumes: Sendable {
                 switch volume.source {
                 case .host(let path): _ = try hosts.open(path, volume, makes: false)
                 case .named(let claim): try check(claim, for: caller)
-                case .bucket(let claim):
-                    guard endpoints.allow(claim.endpoint) else {
-                        throw VolumeProblem(
-                            .invalidEndpoint,
-                            "the endpoint of volume \(volume.name) is not one that this server may connect to "
-                                + "(storage.bucket_endpoints)")
-                    }
-                    try buckets.check(s3Program.of(claim))
+                case .bucket(let claim): try buckets.check(claim, of: volume)
                 }
             } catch { throw .volume(error) }
         }
@@ -131,11 +116,8 @@ struct EngineVolumes: Sendable {
                 throw .volume(error)
             }
         case .bucket(let claim):
-            guard let keys = keys[volume.name] else {
-                throw .volume(VolumeProblem(.invalidBucketKeys, "there are no keys for volume \(volume.name)"))
-            }
-            return try buckets.mount(
-                s3Program.of(claim), volume, keys, sandbox: folder.name, owner: users?.range.first ?? 0)
+            return try buckets.open(
+                claim, volume, keys, sandbox: folder.name, owner: users?.range.first ?? 0)
         }
     }
 
@@ -163,11 +145,11 @@ struct EngineVolumes: Sendable {
 
     /// Ends what waits for a sandbox's buckets.
     func cutOffBuckets(of record: SandboxRecord, _ folder: SandboxFolder) {
-        buckets.cutOff((record.spec.volumes ?? []).filter(\.isBucket), sandbox: folder.name)
+        buckets.mounts.cutOff((record.spec.volumes ?? []).filter(\.isBucket), sandbox: folder.name)
     }
 
     func closeBuckets(of record: SandboxRecord, _ folder: SandboxFolder) {
-        buckets.unmount((record.spec.volumes ?? []).filter(\.isBucket), sandbox: folder.name)
+        buckets.mounts.unmount((record.spec.volumes ?? []).filter(\.isBucket), sandbox: folder.name)
     }
 
     /// Call when the record of a sandbox is gone: disks that nobody has any more are unmounted.

@@ -132,6 +132,18 @@ import Testing
         mounts.unmount([volume], sandbox: "there")
     }
 
+    @Test func `what is mounted for a sandbox is found without its volumes, and nothing of another's`() throws {
+        let mounts = try mounts("mount -t tmpfs none \"$target\"")
+        let (volume, claim) = try volume(.two)
+        for sandbox in ["one", "two"] { _ = try mounts.mount(claim, volume, keys, sandbox: sandbox, owner: 7) }
+        mounts.unmount(sandbox: "one")
+        #expect(ControlGroup.entries(of: mounts.root) == ["two-v"])
+        mounts.cutOff(sandbox: "two")
+        #expect(contents(of: "/proc/self/mountinfo")?.contains(mounts.root) == false)
+        mounts.unmount(sandbox: "two")
+        #expect(ControlGroup.entries(of: mounts.root).isEmpty)
+    }
+
     @Test func `where a program is missing it is named`() throws {
         var mounts = BucketMounts(root: folder.path + "/oss", keysFolder: folder.path)
         mounts.folders = [folder.path]
