@@ -66,13 +66,14 @@ final class DockerImages: Sendable {
     private static let snapshots = "\(ImageReference.defaultRegistry)/library/\(DockerNames.snapshots)"
 
     private func ready(_ wanted: Wanted, _ run: AbandonedFetches.Run) async throws(ImageError) -> EngineImage {
-        let reference = wanted.reference
+        let reference = wanted.reference, fetched: EngineImage, own: String
         do throws(EngineFailure) {
             if let found = try await atHand(wanted) { return found }
-            let platform = try await platform()
+            own = try await platform()
             guard policy != .never else { throw EngineFailure(.refused(404), "not found: docker.pull_policy is never") }
-            return wanted.credentials == nil
-                ? try await fetchOpenly(wanted, platform) : try await fetchPrivately(wanted, platform, run)
+            fetched =
+                wanted.credentials == nil
+                ? try await fetchOpenly(wanted, own) : try await fetchPrivately(wanted, own, run)
         } catch {
             switch error.kind {
             // It is the engine that is away, not the registry.
@@ -80,6 +81,9 @@ final class DockerImages: Sendable {
             case .refused: throw PullProgress.error("\(error)", for: reference, platform: "the engine's machine")
             }
         }
+        // Engines fetch one that is made for a single platform whatever they are asked for.
+        guard fetched.platform == own else { throw .unsupportedPlatform(reference.familiar, platform: own) }
+        return fetched
     }
 
     /// What the engine has and everybody may have; nil where the registry is to be asked.

@@ -151,6 +151,11 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         (#""timeout":80001"#, "SANDBOX::INVALID_PARAMETER"),
         (#""platform":{"os":"plan9","arch":"amd64"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""platform":{"os":"windows","arch":"amd64"}"#, "SANDBOX::INVALID_PARAMETER"),
+        // A known one that this machine is not.
+        (
+            #""platform":{"os":"linux","arch":"\#(Platform.own.arch == "amd64" ? "arm64" : "amd64")"}"#,
+            "SANDBOX::INVALID_PARAMETER"
+        ),
         (#""env":{"OPENSANDBOX_EGRESS_MODE":"x"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""env":{"A=B":"x"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""extensions":{"access.renew.extend.seconds":"299"}"#, "SANDBOX::INVALID_PARAMETER"),

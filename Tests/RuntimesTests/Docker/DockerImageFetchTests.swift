@@ -5,14 +5,14 @@ import Testing
 @testable import Runtimes
 
 @Suite struct DockerImageFetchTests {
-    /// An engine that says nothing to who wants a pull, and has the image when it is told to.
+    /// An engine that says nothing to who wants a pull unless it `pulls`, and has the image when it is told to.
     private final class Engine: Sendable {
         private let hasImage: Flag
         let server: HookServer
 
         private final class Flag: Sendable { let value = Mutex(false) }
 
-        init(architecture: String = "amd64") throws {
+        init(architecture: String = "amd64", pulls: Bool = false) throws {
             let image = """
                 {"Id":"sha256:\(String(repeating: "a", count: 64))","Os":"linux","Architecture":"\(architecture)",
                 "RepoTags":["r.example/a:1"]}
@@ -26,7 +26,7 @@ import Testing
                 let isThere = hasImage.value.withLock { $0 }
                 if request.hasPrefix("GET /images/json") { return (200, isThere ? "[\(image)]" : "[]") }
                 if request.hasPrefix("GET /images/") { return isThere ? (200, image) : (404, "") }
-                return nil
+                return pulls ? (200, #"{"status":"Pull complete"}"#) : nil
             }
         }
 
@@ -72,6 +72,20 @@ import Testing
             #expect(engine.server.requests.count { $0.hasPrefix("POST /images/create") } == asks)
             engine.server.stop()
         }
+    }
+
+    @Test func `an image that the registry has for other processors alone is the caller's to correct`() async throws {
+        let engine = try Engine(architecture: "arm64", pulls: true)
+        let images = try engine.images(folder, lateness: .zero)
+        engine.store()
+        await #expect {
+            _ = try await images.image("r.example/a:1", nil, for: "red")
+        } throws: {
+            guard case .image(let reason, isCallersFault: true) = $0 as? RuntimeError else { return false }
+            return reason.contains("not available for linux/amd64")
+        }
+        #expect(engine.server.requests.contains { $0.contains("platform=linux%2Famd64") })
+        engine.server.stop()
     }
 
     @Test func `a key that calls its fetches off has a bounded number of them, and another its own`()
