@@ -73,7 +73,7 @@ final class DockerVolumes: Sendable {
                 guard volume.subPath == nil || found.map({ $0.driver == "local" }) ?? true else {
                     throw .volume(
                         VolumeProblem(
-                            .unsupportedBackend,
+                            .claimPartUnsupported,
                             "volume \(claim.claim) is of driver \(found!.driver), which has no subPath here: leave subPath out"
                         ))
                 }
@@ -112,7 +112,7 @@ final class DockerVolumes: Sendable {
                     guard let whole = try? FileDescriptor(opening: found.path ?? "", LINUX_O_PATH | O_DIRECTORY) else {
                         throw .volume(
                             VolumeProblem(
-                                .unsupportedBackend,
+                                .claimPartUnsupported,
                                 "the files of volume \(claim.claim) are not on this machine: leave subPath out"))
                     }
                     do throws(VolumeProblem) { return try VolumeParts.open(volume, in: whole, makes: true)! } catch {

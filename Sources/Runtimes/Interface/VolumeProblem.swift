@@ -14,6 +14,8 @@ package struct VolumeProblem: Error, Hashable, Sendable, CustomStringConvertible
         case invalidClaimName = "VOLUME::INVALID_PVC_NAME"
         case claimNotFound = "VOLUME::PVC_NOT_FOUND"
         case claimFailed = "VOLUME::PVC_INSPECT_FAILED"
+        /// An engine's volume whose files only its driver reaches.
+        case claimPartUnsupported = "VOLUME::PVC_SUBPATH_UNSUPPORTED_DRIVER"
         case unsupportedBackend = "VOLUME::UNSUPPORTED_BACKEND"
         case invalidBucket = "VOLUME::INVALID_OSSFS_BUCKET"
         case invalidBucketVersion = "VOLUME::INVALID_OSSFS_VERSION"

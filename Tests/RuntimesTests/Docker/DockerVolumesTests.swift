@@ -13,7 +13,11 @@ import Testing
     private let id = "0b5cf4f0-7d56-4a8c-9d41-0a8e8e2f1c11"
 
     init() throws {
-        engine = try HookServer { _ in (200, "{}") }
+        engine = try HookServer { request in
+            request.hasPrefix("GET /volumes/far ")
+                ? (status: 200, body: #"{"Name":"far","Driver":"nfs","Labels":null,"Mountpoint":""}"#)
+                : (status: 200, body: "{}")
+        }
         mkdir(folder.path + "/bin", 0o755)
         let program = folder.path + "/bin/ossfs2"
         try "#!/bin/sh\nmount -t tmpfs none \"$2\" && touch \"$2/in-the-bucket\"\n"
@@ -71,6 +75,25 @@ import Testing
         #expect(isShown(place))
         try volumes().recover(sandboxes: [])
         #expect(isNothingMounted && File.names(in: folder.path + "/netns-volumes") == [])
+        engine.stop()
+    }
+
+    @Test func `a part of a volume whose files only its driver reaches is refused with the contract's code`()
+        async throws
+    {
+        let volumes = try volumes(), claim = NamedVolumeClaim(claim: "far")
+        func asked(_ part: String?) throws -> SandboxVolume {
+            SandboxVolume(
+                name: "v", mountPath: try MountPath("/v", of: "v"),
+                subPath: try part.flatMap { try SubPath($0, of: "v") }, source: .named(claim))
+        }
+        try await volumes.check([try asked(nil)], for: nil)
+        await #expect {
+            try await volumes.check([try asked("part")], for: nil)
+        } throws: {
+            guard case .volume(let problem) = $0 as? RuntimeError else { return false }
+            return problem.code.rawValue == "VOLUME::PVC_SUBPATH_UNSUPPORTED_DRIVER" && "\(problem)".contains("nfs")
+        }
         engine.stop()
     }
 
