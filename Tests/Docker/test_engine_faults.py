@@ -1,11 +1,15 @@
 """What happens to containers behind the server's back, and to creates that the engine's end cuts short."""
 
 import concurrent.futures
+import contextlib
+import os
+import shutil
+import subprocess
 
 import httpx
 import pytest
-from plain_server import body, engine, plain_engine, server  # noqa: F401
-from support.server import IMAGE, AllInOneServer
+from plain_server import body, engine, plain_engine, reaches, server  # noqa: F401
+from support.server import IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually
 
 
@@ -42,8 +46,8 @@ def test_creates_that_the_engines_end_cuts_short_leave_nothing(engine, server):
         except httpx.HTTPError as error:
             return error
 
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        creates = [pool.submit(make) for _ in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        creates = [pool.submit(make) for _ in range(50)]
         eventually(lambda: engine.run("ps", "--all", "--quiet", check=False).stdout, what="the first container")
         engine.kill_daemon()
         outcomes = [create.result() for create in creates]
@@ -51,6 +55,50 @@ def test_creates_that_the_engines_end_cuts_short_leave_nothing(engine, server):
     assert any(outcome != 202 for outcome in outcomes), outcomes
     for sandbox in server.ids():
         server.api.delete(f"/v1/sandboxes/{sandbox}")
+
+
+@pytest.fixture
+def full(plain_engine):
+    """The engine's disk, which has no room for a byte."""
+    data = plain_engine.folder / "data"
+    if not os.path.ismount(data):
+        pytest.skip("the engine has no disk of its own here")
+    ballast = data / "ballast"
+    try:
+        with open(ballast, "wb") as file:
+            space = os.statvfs(data)
+            os.posix_fallocate(file.fileno(), 0, (space.f_bfree - 64) * space.f_frsize)
+            with contextlib.suppress(OSError):
+                while file.write(bytes(1 << 16)):
+                    file.flush()
+        yield ballast
+    finally:
+        ballast.unlink(missing_ok=True)
+
+
+def test_a_full_disk_of_the_engine_is_told_and_leaves_nothing(engine, create, server, full):
+    answer = server.api.post("/v1/sandboxes", json=body())
+    assert (answer.status_code, answer.json()["code"]) == (429, "SANDBOX::CAPACITY_EXHAUSTED"), answer.text
+    assert "no space left on device" in answer.json()["message"]
+    assert server.ids() == []
+    full.unlink()
+    create()
+
+
+def test_after_a_restart_of_the_machine_sandboxes_have_ended_and_others_are_made(engine, create, server):
+    """Containers are there and run no more; links, rules and what was in memory are gone."""
+    sandbox = create(network_policy=deny_but("one.example"))
+    server.stop()
+    engine.run("kill", f"sandbox-{sandbox.id}")
+    for place in server.leftovers.mounts():
+        subprocess.run(["umount", "--lazy", place], check=True)
+    shutil.rmtree(server.folder / "run")
+    subprocess.run(["nft", "delete", "table", "inet", f"sallyport_{server.tag}"], check=True)
+    server.start()
+    eventually(lambda: state(server, sandbox) == "Failed", what="the truth")
+    assert server.api.delete(f"/v1/sandboxes/{sandbox.id}").status_code == 204
+    another = create(network_policy=deny_but("one.example"))
+    assert reaches(another, "http://one.example/") and not reaches(another, "http://two.example/")
 
 
 def test_a_volume_whose_labels_an_engine_has_lost_goes_with_its_sandbox(engine, create, server):

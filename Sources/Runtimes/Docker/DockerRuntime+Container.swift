@@ -127,6 +127,7 @@ extension DockerRuntime {
     private func refused(_ failure: EngineFailure, _ id: String) -> RuntimeError {
         switch failure.kind {
         case .refused where failure.isOfDisks: .unlimitedDisks("the engine says: \(failure)")
+        case .refused where failure.isOfSpace: RuntimeError(failure, "making \(id)")
         case .refused where failure.isOfALimit: .startFailed(id: id, reason: "\(failure)", isCallersFault: true)
         case .refused: .startFailed(id: id, reason: "\(failure)")
         default: RuntimeError(failure, "making \(id)")

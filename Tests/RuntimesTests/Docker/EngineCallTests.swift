@@ -34,6 +34,17 @@ import Testing
         #expect(!EngineFailure(.refused(500), "no space left on device").isOfALimit)
     }
 
+    @Test func `a full disk of the engine is no room for another sandbox, in its own words`() {
+        let words = "Error response: write /var/lib/docker/x: no space left on device"
+        guard case .noCapacity(let reason) = RuntimeError(EngineFailure(.refused(500), words), "making a") else {
+            return #expect(Bool(false))
+        }
+        #expect(reason.contains(words) && reason.contains("making a"))
+        guard case .system = RuntimeError(EngineFailure(.malformed, words), "making a") else {
+            return #expect(Bool(false))
+        }
+    }
+
     @Test func `an engine that is away is unknown, and not an absence`() {
         let failure = EngineFailure(.timedOut, engine: "unix:///x")
         guard case .unavailable = RuntimeError(failure, "looking") else { return #expect(Bool(false)) }

@@ -55,6 +55,9 @@ struct EngineFailure: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whether an engine says that its storage driver limits no disks, or not as its file system is mounted.
     var isOfDisks: Bool { description.lowercased().contains("storage-opt") }
 
+    /// Whether the engine's disk is full, or another thing of which the kernel has so many.
+    var isOfSpace: Bool { description.lowercased().contains("no space left on device") }
+
     /// Whether a number of the request is what the engine refuses: more processors than there are, too little memory, a disk
     /// smaller than the image, no such device.
     var isOfALimit: Bool {
@@ -73,6 +76,10 @@ extension RuntimeError {
         switch failure.kind {
         case .away: self = .unavailable("\(failure)")
         case .cancelled: self = .cancelled
+        case .refused where failure.isOfSpace:
+            self = .noCapacity(
+                "the engine has no space left (\(action): \(failure)): delete sandboxes, images or volumes, or make room"
+            )
         case .refused, .malformed: self = .system(action: action, reason: "\(failure)")
         }
     }
