@@ -43,6 +43,9 @@ def server(engine):
     engine.load(IMAGE, BASE_IMAGE)
     with within(engine.namespace):
         server = beside(engine)
+        server.egress["rules_dir"] = f'"{server.folder}/rules"'
+        (server.folder / "rules").mkdir()
+        server.write_configuration()
         try:
             yield server.start()
         finally:
@@ -157,6 +160,21 @@ def fetched(at):
     """What a program of the machine is told at a port of it."""
     return subprocess.run(
         ["curl", "--silent", "--noproxy", "*", "--max-time", "5", f"http://127.0.0.1:{at}/"], capture_output=True, text=True).stdout
+
+
+def test_the_operators_lists_go_before_every_policy_and_are_followed_by_guards_that_run(engine, create, server):
+    sandbox, name = create(network_policy=deny_but("one.example", "two.example")), "http://two.example/"
+    assert reaches(sandbox, name)
+    new, denied = (server.folder / "rules" / word for word in ("new", "deny.always"))
+    new.write_text("two.example\n")
+    new.rename(denied)
+    try:
+        eventually(lambda: not reaches(sandbox, name), what="the operator's word")
+        sandbox.patch_egress_rules([NetworkRule(action="allow", target="two.example")])
+        assert not reaches(sandbox, name) and not reaches(create(), name), "nor does one without a policy"
+        assert reaches(sandbox, "http://one.example/")
+    finally:
+        denied.unlink()
 
 
 def test_the_engine_binds_published_ports_which_stay_through_a_restart(engine, create, server):
