@@ -45,10 +45,15 @@ func linked(_ compiler: [String] = [], _ linker: [String]) -> [LinkerSetting] {
 
 /// execd is static, since it is put into images with no library to rely on. Tables for unwinding the stack are left out, 3 MB:
 /// nothing in it throws as C++ does, no thread is cancelled, and Swift's backtraces go by frame pointers. Functions of the same code are
-/// one (--icf=all, 130 KB): nothing in it compares functions.
+/// one (--icf=all, 130 KB): nothing in it compares functions. SwiftNIO's channels for tests, which its module NIO brings along, are taken
+/// for empty files (120 KB): the linker keeps the types of each file it is given. What else is not used is dropped by what
+/// the Makefile tells the compiler.
 let alone = linked(
     ["-static-executable", "-use-ld=lld"],
-    ["-s", "-O2", "--icf=all", "--no-eh-frame-hdr", "-T\(Context.packageDirectory)/scripts/execd.ld"])
+    [
+        "-s", "-O2", "--icf=all", "--no-eh-frame-hdr", "--remap-inputs=*/NIOEmbedded.build/*=/dev/null",
+        "-T\(Context.packageDirectory)/scripts/execd.ld",
+    ])
 
 /// The guard beside a sandbox starts in milliseconds and shares nothing by writing: most libraries are inside
 /// (scripts/static-libraries.sh), and nothing is exported. What little the dynamic linker has to find it finds at once (-z now), and
