@@ -149,11 +149,11 @@ extension ControlGroup {
     }
 
     /// Does nothing if there is no such file.
-    private static func set(_ text: String, _ file: String) throws(RuntimeError) {
+    static func set(_ text: String, _ file: String) throws(RuntimeError) {
         guard access(file, F_OK) != 0 || write(text, to: file) else { throw failure(file) }
     }
 
-    private static func failure(_ path: String) -> RuntimeError {
+    static func failure(_ path: String) -> RuntimeError {
         .system(action: "making \(path)", reason: String(cString: strerror(errno)))
     }
 }

@@ -122,7 +122,7 @@ struct ControlGroup: Hashable, Sendable {
 
     static func entries(of folder: String) -> [String] { File.names(in: folder) ?? [] }
 
-    private static func read(_ file: String) -> String {
+    static func read(_ file: String) -> String {
         String((File.text(file) ?? "").prefix { $0 != "\n" })
     }
 

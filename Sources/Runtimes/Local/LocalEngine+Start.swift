@@ -49,9 +49,12 @@ extension LocalEngine {
         defer { close(input) }
         try folder.group.clear()
         try folder.group.make(record.spec.limits)
+        if runtime.isStartedInGroup { try folder.group.makePrograms(record.spec.limits) }
         // Only a process of this machine's kernel can join a group.
         let groups = runtime.kind == .containers ? try folder.group.openParts() : []
         defer { for descriptor in groups { close(descriptor) } }
+        let joined = runtime.isStartedInGroup ? try folder.group.openPrograms() : []
+        defer { for descriptor in joined { close(descriptor) } }
         let listener = record.shared.flatMap { _ in listeners.descriptor(of: id) }
         try publish(record)
         do throws(RuntimeError) {
@@ -60,7 +63,8 @@ extension LocalEngine {
                 networkNamespace: record.shared == nil ? record.link.namespacePath : nil,
                 attachments: mounts.attachments)
             let passed = groups + (listener.map { [$0] } ?? [])
-            try runtime.run(folder.name, view, detached: true, input: input, passed: passed, log: log)
+            try runtime.run(
+                folder.name, view, detached: true, input: input, passed: passed, joined: joined, log: log)
             users.started(in: folder)
             try folder.group.denyAddedDevices()
         } catch {

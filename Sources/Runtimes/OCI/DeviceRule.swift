@@ -20,6 +20,11 @@ struct DeviceRule: Codable, Hashable, Sendable {
         [DeviceRule(allow: false, type: "a", access: "rwm")]
         + usual.map { DeviceRule(allow: true, type: "c", major: $0.major, minor: $0.minor, access: "rwm") }
 
+    /// The same list for a version 1 control group: what is written to which of its files, in this order.
+    static let version1Lines: [(file: String, line: String)] =
+        [("deny", "a")]
+        + usual.map { ("allow", "c \($0.major):\($0.minor.map { "\($0)" } ?? "*") rwm") }
+
     /// Applies the same list to a version 2 control group and the groups in it, whatever the OCI runtime allows there.
     /// - Returns: 0 or a negative errno.
     static func limitVersion2(_ group: String) -> CInt {

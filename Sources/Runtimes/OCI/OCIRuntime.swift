@@ -23,6 +23,9 @@ struct OCIRuntime: Hashable, Sendable {
     /// would fail below systemd's mount that is read-only, and stay where it can be written to.
     var hiddenFolder: String?
 
+    /// Whether it leaves control groups alone, so that it has to be started in the container's.
+    var isStartedInGroup = false
+
     /// How long the program may take to start a container, or to remove what it knows of one. It takes milliseconds; on a machine
     /// that has far too much to do, seconds.
     var milliseconds = 60_000
@@ -33,7 +36,11 @@ struct OCIRuntime: Hashable, Sendable {
     static func find(_ name: String? = nil) throws(RuntimeError) -> OCIRuntime {
         if name != "runc", let crun = path("crun") {
             let isHybrid = access(hybridTree + "/cgroup.controllers", F_OK) == 0
-            return OCIRuntime(executable: crun, hiddenFolder: isHybrid ? hybridTree : nil)
+            var runtime = OCIRuntime(executable: crun, hiddenFolder: isHybrid ? hybridTree : nil)
+            if !ControlGroup.isVersion2 {
+                (runtime.options, runtime.isStartedInGroup) = (["--cgroup-manager=disabled"], true)
+            }
+            return runtime
         }
         if name != "crun", let runc = path("runc") { return OCIRuntime(executable: runc, hiddenFolder: nil) }
         throw .missingTool(name ?? "crun", package: name ?? "crun")
@@ -50,8 +57,10 @@ struct OCIRuntime: Hashable, Sendable {
     ///   - detached: whether to write its pid to the folder and let it run, rather than wait for its end.
     ///   - input: the standard input of its first process; nil for an empty one.
     ///   - passed: descriptors that its first process has as 3, 4 and so on.
+    ///   - joined: files of the control groups in which it is started (`isStartedInGroup`).
     func run(
-        _ id: String, _ view: RuntimeView, detached: Bool, input: CInt? = nil, passed: [CInt] = [], log: CInt
+        _ id: String, _ view: RuntimeView, detached: Bool, input: CInt? = nil, passed: [CInt] = [],
+        joined: [CInt] = [], log: CInt
     ) throws(RuntimeError) {
         // Not /dev/null, because the programs change the owner of their standard streams to the container's root, and
         // /dev/null is shared.
@@ -63,7 +72,7 @@ struct OCIRuntime: Hashable, Sendable {
             ["run", "--bundle", RuntimeView.folder.bundle]
             + (passed.isEmpty ? [] : ["--preserve-fds", String(passed.count)])
             + (detached ? ["--detach", "--pid-file", RuntimeView.folder.pidFile] : [])
-        let code = try execute(words + [id], view, input: input ?? ends[0], passed: passed, log: log)
+        let code = try execute(words + [id], view, input: input ?? ends[0], passed: passed, joined: joined, log: log)
         guard let code else {
             throw .startFailed(
                 id: id,
@@ -86,7 +95,7 @@ struct OCIRuntime: Hashable, Sendable {
 
     /// - Returns: nil if it took too long.
     private func execute(
-        _ arguments: [String], _ view: RuntimeView?, input: CInt, passed: [CInt] = [], log: CInt
+        _ arguments: [String], _ view: RuntimeView?, input: CInt, passed: [CInt] = [], joined: [CInt] = [], log: CInt
     ) throws(RuntimeError) -> Int32? {
         var launch = ProcessLaunch(
             [executable] + options + arguments,
@@ -100,7 +109,7 @@ struct OCIRuntime: Hashable, Sendable {
             launch.mounts!.bindings = bindings.map { ($0.source, $0.target) }
             launch.mounts!.attachments = view?.attachments ?? []
         }
-        launch.passed = passed
+        (launch.passed, launch.joined) = (passed, joined)
         launch.networkNamespace = view?.networkNamespace
         do throws(SystemCallError) {
             let pid = try start(launch)
