@@ -78,6 +78,10 @@ def test_each_unit_serves_when_it_has_started_and_has_no_rights_it_does_not_need
         assert sallyport(machine, "sandbox", "exec", name, "--", "echo", "still") == "still\n"
     eventually(lambda: asks(machine, name) == "of the sandbox\n", what="the port again")
 
+    machine.run("sh", "-c", f"printf '[log]\\nlevel = \"DEBUG\"\\n' >> {CONFIGURATION}")
+    machine.run("systemctl", "reload", "sallyport")
+    eventually(lambda: "log.level" in machine.journal("--unit=sallyport"), what="the changed setting")
+
     # Whoever collects the log takes lines of JSON.
     for unit in UNITS:
         lines = machine.run("journalctl", "--no-pager", "--output=json", f"--unit={unit}", "_TRANSPORT=stdout").splitlines()
