@@ -17,21 +17,34 @@ package enum HTTPBodyError: Error, Equatable, CustomStringConvertible {
 package struct HTTPBody: AsyncSequence, Sendable {
     package typealias Element = ByteBuffer
 
-    /// Of what has come at once, so that whoever takes all of it changes threads once.
-    typealias Producer = NIOThrowingAsyncSequenceProducer<
-        [ByteBuffer], any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, BodyFlow
-    >
-
     private enum Source: Sendable {
         case whole(ByteBuffer)
-        case stream(Producer)
+        case stream(Unread)
     }
+
+    /// A body that nobody may read goes with its request.
+    private final class Unread: Sendable {
+        let queue: BodyQueue
+        init(_ queue: BodyQueue) { self.queue = queue }
+        deinit { queue.leave(unread: true) }
+    }
+
+    /// And one that is read with its reader.
+    fileprivate final class Reading: Sendable {
+        let queue: BodyQueue
+        init(_ queue: BodyQueue) {
+            self.queue = queue
+            queue.beginReading()
+        }
+        deinit { queue.leave() }
+    }
+
     private let source: Source
 
     package static let empty = HTTPBody(ByteBuffer())
 
     package init(_ bytes: ByteBuffer) { source = .whole(bytes) }
-    init(_ producer: Producer) { source = .stream(producer) }
+    init(_ queue: BodyQueue) { source = .stream(Unread(queue)) }
 
     /// The whole body.
     /// - Throws: `HTTPBodyError.tooLarge` past `limit` bytes, `clientGone` when the connection breaks.
@@ -49,31 +62,26 @@ package struct HTTPBody: AsyncSequence, Sendable {
     package func makeAsyncIterator() -> Iterator {
         switch source {
         case .whole(let bytes): Iterator(whole: bytes.readableBytes > 0 ? bytes : nil)
-        case .stream(let producer): Iterator(stream: producer.makeAsyncIterator())
+        case .stream(let unread): Iterator(stream: Reading(unread.queue))
         }
     }
 
-    package struct Iterator: AsyncIteratorProtocol {
-        private var stream: Producer.AsyncIterator?
-        /// What has come and has not been taken, the next part last.
-        private var parts: [ByteBuffer] = []
+    package struct Iterator: AsyncIteratorProtocol, Sendable {
+        private var whole: ByteBuffer?
+        private var stream: Reading?
 
-        init(whole: ByteBuffer?) { parts = whole.map { [$0] } ?? [] }
-        init(stream: Producer.AsyncIterator) { self.stream = stream }
+        fileprivate init(whole: ByteBuffer?) { self.whole = whole }
+        fileprivate init(stream: Reading) { self.stream = stream }
 
         package mutating func next() async throws -> ByteBuffer? {
-            if parts.isEmpty { parts = try await stream?.next()?.reversed() ?? [] }
-            return parts.popLast()
+            if let stream { return try await stream.queue.next() }
+            defer { whole = nil }
+            return whole
         }
 
-        /// All parts that have come, in their order; waits for one at least. nil at the end.
-        package mutating func nextParts() async throws -> [ByteBuffer]? {
-            guard parts.isEmpty else {
-                defer { parts = [] }
-                return parts.reversed()
-            }
-            return try await stream?.next()
-        }
+        /// The next part, for a thread that waits; nil where none comes in time, and at the end: `next` says which.
+        /// - Parameter deadline: nanoseconds of `SystemClock.monotonicNanoseconds`.
+        package func next(until deadline: UInt64) -> ByteBuffer? { stream?.queue.next(until: deadline) }
     }
 }
 

@@ -7,13 +7,13 @@ final class HandlerExchange {
     let writer: HTTPResponseWriter
     private(set) var requestEnded = false
     /// nil until the handler has begun, and where it has begun with a whole body.
-    private var source: HTTPBody.Producer.Source?
+    private var queue: BodyQueue?
     /// What is to be done with the request; nil once it is.
     private var beginning: (head: HTTPRequestHead, handler: HTTPHandler)?
     private let keepsAlive: Bool
     private(set) var hasReturned = false
     private var bodyTimer: Scheduled<Void>?
-    /// What has come of the body since the handler was last told.
+    /// What came of the body before the handler began.
     private var parts: [ByteBuffer] = []
     private var readSize = ReadSize.usual
     /// The body may be much longer than what is read at once.
@@ -77,12 +77,9 @@ final class HandlerExchange {
     }
 
     private func makeStream() -> HTTPBody {
-        let producer = HTTPBody.Producer.makeSequence(
-            elementType: [ByteBuffer].self, failureType: (any Error).self,
-            backPressureStrategy: .init(lowWatermark: 1, highWatermark: 2), finishOnDeinit: true,
-            delegate: BodyFlow(channel: channel))
-        source = producer.source
-        return HTTPBody(producer.sequence)
+        let queue = BodyQueue(resume: BodyFlow(channel: channel).produceMore)
+        self.queue = queue
+        return HTTPBody(queue)
     }
 
     func receive(_ part: HTTPServerRequestPart) {
@@ -92,6 +89,8 @@ final class HandlerExchange {
             bodyProgress += bytes.readableBytes
             writer.noteReceived(bytes.readableBytes)
             parts.append(bytes)
+            // Who reads it goes on while more is read from the socket.
+            passParts()
         case .end:
             begin(takeWhole)
             passParts()
@@ -99,7 +98,7 @@ final class HandlerExchange {
             bodyTimer?.cancel()
             bodyTimer = nil
             requestEnded = true
-            source?.finish()
+            queue?.finish()
             if hasReturned { connection?.turnEnded() }
         }
     }
@@ -120,11 +119,9 @@ final class HandlerExchange {
     }
 
     private func passParts() {
-        guard !parts.isEmpty, let source else { return }
+        guard !parts.isEmpty, let queue else { return }
         defer { parts = [] }
-        if source.yield(parts) == .stopProducing {
-            channel.setOption(.autoRead, value: false).whenFailure { _ in }
-        }
+        if !queue.put(parts) { channel.setOption(.autoRead, value: false).whenFailure { _ in } }
     }
 
     private func startBodyTimer(_ limits: HTTPLimits) {
@@ -175,7 +172,7 @@ final class HandlerExchange {
         writer.clientWentAway()
         passParts()
         beginning = nil
-        source?.finish(HTTPBodyError.clientGone)
+        queue?.finish(.failure(HTTPBodyError.clientGone))
     }
 
     /// The rest of the request cannot be read.

@@ -9,6 +9,9 @@ extension FilesAPI {
     private static let piece = 256 << 10
     /// Bytes by which a client that is slower than the disk is waited for.
     private static let pace = 16 << 10
+    /// How long a client that sends is waited for on the thread that writes, and how long one turn of it may take, in nanoseconds.
+    private static let patience: UInt64 = 500_000
+    private static let longestTurn: UInt64 = 5_000_000
 
     /// `POST /files/upload`: a multipart form, of any length.
     func upload(_ request: HTTPRequest) async throws -> Reply {
@@ -17,8 +20,15 @@ extension FilesAPI {
         let upload = try await work { Upload(boundary: boundary, expansion: expansion, names: .current()) }
         do {
             var body = request.body.makeAsyncIterator()
-            while let parts = try await body.nextParts() {
-                try await work { for part in parts { try part.withUnsafeReadableBytes(upload.consume) } }
+            while let part = try await body.next() {
+                try await work { [body] in
+                    try part.withUnsafeReadableBytes(upload.consume)
+                    // What comes meanwhile is written without a change of threads, until others are to have this one.
+                    let end = SystemClock.monotonicNanoseconds() + Self.longestTurn
+                    while let part = body.next(until: min(SystemClock.monotonicNanoseconds() + Self.patience, end)) {
+                        try part.withUnsafeReadableBytes(upload.consume)
+                    }
+                }
             }
             try await work { try upload.finish() }
         } catch {
