@@ -2,12 +2,14 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 
 import pytest
 from engine import RESOLVER, TWO
 from inside import within
+from opensandbox import SandboxSync
 from opensandbox.models.sandboxes import NetworkRule
 from support.inside import ECHO_SERVER, start_server
 from support.server import BASE_IMAGE, BINARY, IMAGE, AllInOneServer, deny_but
@@ -137,6 +139,37 @@ def test_a_sandbox_whose_containers_have_other_names_goes_with_its_guard(engine,
     eventually(lambda: facts(engine, "renamed-guard")["State"]["StartedAt"] != started, what="a guard with another name")
     assert server.api.delete(f"/v1/sandboxes/{sandbox.id}").status_code == 204
     assert not {"renamed", "renamed-guard"} & set(engine.run("ps", "--all", "--format", "{{.Names}}").stdout.split())
+
+
+def claim(name, path):
+    return {"name": name, "mountPath": path, "pvc": {"claimName": name, "deleteOnSandboxTermination": True}}
+
+
+def test_volumes_in_volumes_are_as_always_and_the_network_comes_when_execd_was_seen(engine, server):
+    policy = {"defaultAction": "deny", "egress": [{"action": "allow", "target": "one.example"}]}
+    answer = server.api.post("/v1/sandboxes", json=server.body(
+        volumes=[claim("outer", "/data"), claim("inner", "/data/x")], networkPolicy=policy, extensions={"ports.publish": "8000"}))
+    assert answer.status_code == 202, answer.text
+    sandbox = SandboxSync.connect(answer.json()["id"], connection_config=server.connection())
+    assert run(sandbox, "touch /data/x/file && ls /data /data/x").split() == ["/data:", "x", "/data/x:", "file"]
+    found = facts(engine, f"sandbox-{sandbox.id}")
+    assert found["HostConfig"]["NetworkMode"] == "none" and list(found["NetworkSettings"]["Networks"]) == ["bridge"]
+    assert reaches(sandbox, "http://one.example/") and not reaches(sandbox, f"http://{TWO}/")
+    start_server(sandbox, ECHO_SERVER)
+    assert '"method": "GET"' in fetched(sandbox.get_endpoint(8000).endpoint.rpartition(":")[2])
+    sandbox.close()
+    server.api.delete(f"/v1/sandboxes/{answer.json()['id']}")
+    assert not {"outer", "inner"} & set(engine.run("volume", "ls", "--quiet").stdout.split())
+
+
+def test_a_link_in_a_volume_leads_no_other_volume_over_execd_beside_a_guard(engine, server):
+    engine.run("volume", "create", "linked")
+    try:
+        (pathlib.Path(engine.run("volume", "inspect", "--format", "{{.Mountpoint}}", "linked").stdout.strip()) / "x").symlink_to("/opt")
+        answer = server.api.post("/v1/sandboxes", json=server.body(volumes=[claim("linked", "/data"), claim("inner", "/data/x")]))
+        assert (answer.status_code, answer.json()["code"]) == (400, "VOLUME::INVALID_MOUNT_PATH"), answer.text
+    finally:
+        engine.run("volume", "rm", "linked")
 
 
 def test_a_sandbox_with_a_policy_does_not_reach_its_neighbours(engine, create):

@@ -27,6 +27,8 @@ struct ContainerBody: Hashable, Sendable {
     var maxLog: Int64
     /// The engine's network; none, where this machine makes the link, and host for its own.
     var network = "none"
+    /// Whether it is the engine's network that comes later, with its own resolver.
+    var isJoinedLater = false
     /// The name by which it knows itself, and its address.
     struct Host: Hashable, Sendable {
         var name: String
@@ -69,7 +71,7 @@ struct ContainerBody: Hashable, Sendable {
             ]),
         ]
         // The next hop of the sandbox, which no query reaches: the guard takes every one.
-        if network == "none" { host.set("Dns", texts(["\(SandboxLink.gateway)"])) }
+        if network == "none", !isJoinedLater { host.set("Dns", texts(["\(SandboxLink.gateway)"])) }
         let processes = [limits.processes, confinement.maxProcesses].filter { $0 > 0 }.min()
         if let processes { host.set("PidsLimit", .integer(processes)) }
         if let millis = limits.cpuMillis {

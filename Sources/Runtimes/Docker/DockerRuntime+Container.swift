@@ -44,7 +44,9 @@ extension DockerRuntime {
             body.network = "host"
             body.own?.address = Self.ownAddress
         case .machine(let links): body.own?.address = host.map { "\(links.address($0))" }
-        case .engine(let sidecars): body.network = sidecars.settings.network
+        case .engine(let sidecars):
+            body.isJoinedLater = isJoinedLater(foreign)
+            if !body.isJoinedLater { body.network = sidecars.settings.network }
         }
         body.bindings = try bindings(id)
         do throws(EngineFailure) {

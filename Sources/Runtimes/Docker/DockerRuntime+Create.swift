@@ -53,22 +53,25 @@ extension DockerRuntime {
         _ made: HeldContainer, _ spec: SandboxSpec
     ) async throws(RuntimeError) -> (SandboxPlacement, ContainerProcess?) {
         let id = spec.id
-        var process = made.process
+        var process = made.process, found = made.found
         switch network {
         case .machine where made.found.shared != nil:
             guard let process else { throw .notFound(id) }
-            if looksAtPrograms, !made.mounts.all.isEmpty { try await checkProgram(made.found, process) }
+            if looksAtPrograms(made.mounts) { try await checkProgram(made.found, process) }
         case .machine(let links):
             guard let host = made.host else { throw .notFound(id) }
             let first = try ContainerProcess(made.found.state.process, of: made.found.id)
-            if looksAtPrograms, !made.mounts.all.isEmpty { try await checkProgram(made.found, first) }
+            if looksAtPrograms(made.mounts) { try await checkProgram(made.found, first) }
             try await links.connect(id, host: host, first)
             try Self.goOn()
             try await namespaceGuard.protect(id, namespace: links.namespace(id), policy: spec.policy)
             process = first
-        case .engine(let sidecars): try await sidecars.start(id, made.found, policy: spec.policy)
+        case .engine(let sidecars):
+            found = try await join(made, sidecars)
+            try Self.goOn()
+            try await sidecars.start(id, found, policy: spec.policy)
         }
-        guard let placement = placement(id, made.found) else { throw .notFound(id) }
+        guard let placement = placement(id, found) else { throw .notFound(id) }
         return (placement, process)
     }
 

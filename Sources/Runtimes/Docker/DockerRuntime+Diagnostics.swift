@@ -21,9 +21,11 @@ extension ContainerFacts {
             // A profile is a whole document.
             option.hasPrefix("seccomp={") ? "seccomp=a profile of the operator's" : option
         }
+        // One may have joined another than it was made with.
+        let network = networks?.all?.keys.map(\.text).min() ?? resources.network
         let words = [
             "a container (\(resources.runtime ?? "the engine's usual runtime"))", "image \(image.prefix(19))",
-            "network \(resources.network ?? "unknown")", "program's user \(user ?? "root")",
+            "network \(network ?? "unknown")", "program's user \(user ?? "root")",
             "capabilities without \(drops.joined(separator: " "))",
         ]
         return (words + options).map { ForeignText.escaped($0, limit: 300) }.joined(separator: ", ")

@@ -20,16 +20,36 @@ extension DockerRuntime {
     /// Looks at a container that has been made and does not run yet.
     func check(_ mounts: ForeignMounts, of id: String) async throws(RuntimeError) {
         let paths = ContainerPaths(engine: engine, container: DockerNames.container(id))
-        try await mounts.check(mayNest: looksAtPrograms) { path throws(RuntimeError) in
+        try await mounts.check(mayNest: looksAtPrograms(mounts)) { path throws(RuntimeError) in
             do throws(EngineFailure) { return try await paths.real(path) } catch {
                 throw RuntimeError(error, "looking at the mounts of \(id)")
             }
         }
     }
 
-    /// Whether `checkProgram` can be asked: the first process is this machine's, and the program itself rather than another kernel.
-    var looksAtPrograms: Bool {
-        if case .machine = network { configuration.confinement.runtime == nil } else { false }
+    /// Whether `checkProgram` is asked before the container has a way out: the first process is the program itself rather than
+    /// another kernel, and the network comes later. The engine's does for mounts that nest alone (`isJoinedLater`).
+    func looksAtPrograms(_ mounts: ForeignMounts) -> Bool {
+        guard configuration.confinement.runtime == nil else { return false }
+        return if case .machine = network { !mounts.all.isEmpty } else { mounts.nesting != nil }
+    }
+
+    /// Whether a container on the engine's network is made without one.
+    func isJoinedLater(_ mounts: ForeignMounts) -> Bool {
+        if case .engine = network { looksAtPrograms(mounts) } else { false }
+    }
+
+    /// Looks at the first process of such a one, and has it join the engine's network.
+    /// - Throws: as if the mounts had been refused at once, where the engine's processes are not this machine's to see.
+    func join(_ made: HeldContainer, _ sidecars: DockerSidecars) async throws(RuntimeError) -> ContainerFacts {
+        guard let refusal = made.mounts.nesting, isJoinedLater(made.mounts) else { return made.found }
+        let process: ContainerProcess
+        do throws(RuntimeError) {
+            process = try ContainerProcess(made.found.state.process, of: made.found.id)
+            try process.check()
+        } catch { throw refusal }
+        try await checkProgram(made.found, process)
+        return try await sidecars.join(made.found)
     }
 
     /// Two seconds in all.

@@ -76,6 +76,21 @@ final class DockerSidecars: Sendable {
         throw .networkMissing(settings.network)
     }
 
+    /// Has a container that was made without a network join that of sandboxes.
+    func join(_ container: ContainerFacts) async throws(RuntimeError) -> ContainerFacts {
+        let body: JSONValue = .object(["Container": .string(container.id)])
+        do throws(EngineFailure) {
+            for (name, verb) in [("none", "disconnect"), (settings.network, "connect")] {
+                try await engine.send(EngineCall("POST", "networks", name, verb, body: .json(body)))
+            }
+            return try await engine.get(EngineCall("GET", "containers", container.id, "json"))
+        } catch {
+            throw error.status == nil
+                ? RuntimeError(error, "joining the network \(settings.network)")
+                : .startFailed(id: container.id, reason: "\(error)")
+        }
+    }
+
     /// Starts the guard of a container in which nothing of its image runs yet; returns when the policy is in force.
     func start(_ id: String, _ container: ContainerFacts, policy: Policy?) async throws(RuntimeError) {
         guard let address = container.address else {

@@ -38,6 +38,10 @@ struct ForeignMounts: Hashable, Sendable {
         self.all = all
     }
 
+    private func isInAnother(_ inner: Int, _ place: (Int) -> PathSteps) -> Bool {
+        all.indices.contains { $0 != inner && all[$0].isShared && place(inner).isWithin(place($0)) }
+    }
+
     private static let ours = [own, try! PathSteps(DockerNames.programFolder)]
 
     private static func read(_ text: String) throws(RuntimeError) -> PathSteps {
@@ -67,20 +71,24 @@ struct ForeignMounts: Hashable, Sendable {
         }
         guard !mayNest else { return }
         for (inner, mount) in all.enumerated() {
-            let hosts = all.indices.filter { $0 != inner && all[$0].isShared }
             // By its words, too: a link that is not there yet may lead it there.
-            guard
-                !hosts.contains(where: {
-                    places[inner].isWithin(places[$0]) || mount.path.isWithin(all[$0].path)
-                })
-            else {
-                throw mount.refusal("lies in another volume, whose links others may change: choose a path outside it")
+            guard !isInAnother(inner, { places[$0] }), !isInAnother(inner, { all[$0].path }) else {
+                throw mount.refusalInAnother
             }
         }
+    }
+
+    /// Why they cannot be had where nobody looks at what has come of them; nil where none lies in another by its words.
+    var nesting: RuntimeError? {
+        all.indices.first { inner in isInAnother(inner) { all[$0].path } }.map { all[$0].refusalInAnother }
     }
 }
 
 extension ForeignMounts.Mount {
+    fileprivate var refusalInAnother: RuntimeError {
+        refusal("lies in another volume, whose links others may change: choose a path outside it")
+    }
+
     fileprivate func refusal(_ reason: String) -> RuntimeError {
         let text = "/" + path.text
         return isImages

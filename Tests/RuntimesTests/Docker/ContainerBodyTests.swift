@@ -40,6 +40,13 @@ import Testing
         #expect(json["Healthcheck"]?["Test"] == .array([.string("NONE")]), "the engine runs it before the policy")
     }
 
+    @Test func `its resolver is the link's, and the engine's where that makes the network, be it later`() {
+        #expect(body()["HostConfig"]?["Dns"] == .array([.string("\(SandboxLink.gateway)")]))
+        let later = body { $0.isJoinedLater = true }["HostConfig"]
+        #expect(later?["NetworkMode"] == .string("none") && later?["Dns"] == nil)
+        #expect(body { $0.network = "bridge" }["HostConfig"]?["Dns"] == nil)
+    }
+
     @Test func `limits are the engine's numbers, and swap is not added`() {
         let host = body(ResourceLimits(cpuMillis: 500, memoryBytes: 536_870_912, processes: 64))["HostConfig"]
         #expect(host?["NanoCpus"] == .integer(500_000_000))

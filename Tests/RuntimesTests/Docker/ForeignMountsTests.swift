@@ -59,6 +59,17 @@ import Testing
         try await check(image: ["/a", "/a/b"], asked: ["/data"], mayNest: false)
     }
 
+    @Test func `only mounts that others may change make a nest`() throws {
+        for (image, asked, nests) in [
+            ([], ["/data", "/data/x"], true), (["/data/x"], ["/data"], true), (["/a", "/a/b"], ["/data"], false),
+            (["/data"], ["/data/x"], false), ([], ["/data", "/data2"], false),
+        ] as [([String], [String], Bool)] {
+            let refusal = try ForeignMounts(image: image, asked: asked).nesting
+            #expect((refusal != nil) == nests, "\(image) \(asked)")
+            if let refusal { #expect(refusal.description.contains("/data/x")) }
+        }
+    }
+
     @Test func `paths that are none, and more of them than anybody needs, are refused`() {
         #expect(throws: RuntimeError.self) { try ForeignMounts(image: ["/a/../b"], asked: []) }
         #expect(throws: RuntimeError.self) { try ForeignMounts(image: (0...64).map { "/\($0)" }, asked: []) }
