@@ -96,13 +96,15 @@ extension TestRuntime {
         }
     }
 
-    @Test(arguments: ["policy", "guard", "image", "snapshot", "cancelled"])
+    @Test(arguments: ["policy", "guard", "image", "snapshot", "disk", "cancelled"])
     func `what fails leaves nothing, and says whose fault it is`(_ failure: String) async throws {
         try await TestRuntime.run { test async throws in
             let namespaceGuard = NotingGuard(test.runtime), runtime = try test.runtime(namespaceGuard)
             var spec = test.spec("fails-1")
             if failure == "image" { spec.source = .image("sallyport/none:latest") }
             if failure == "snapshot" { spec.source = .snapshot("s") }
+            // No file system is so small. It is found out while the guard is at work.
+            if failure == "disk" { spec.limits.diskBytes = 1 }
             namespaceGuard.refuses.withLock {
                 $0 = ["policy": .policyRefused("too long"), "guard": .unguarded("no kernel")][failure]
             }
@@ -115,9 +117,10 @@ extension TestRuntime {
             let error = try #require(await create.value)
             let kinds: [String: RuntimeError.Kind] = [
                 "policy": .request, "guard": .other, "image": .image(isCallersFault: true), "snapshot": .snapshot,
-                "cancelled": .other,
+                "disk": .other, "cancelled": .other,
             ]
             #expect(error.kind == kinds[failure], "\(error)")
+            #expect(await namespaceGuard.guarded.isEmpty)
             #expect(try await runtime.owned().isEmpty && test.traces.isEmpty)
         }
     }

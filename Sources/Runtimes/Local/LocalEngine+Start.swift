@@ -47,9 +47,6 @@ extension LocalEngine {
         let watch = folder.endWatch(of: record)
         let input = EndWatch.initsEnd(path: folder.end)
         defer { close(input) }
-        try folder.group.clear()
-        try folder.group.make(record.spec.limits)
-        if runtime.isStartedInGroup { try folder.group.makePrograms(record.spec.limits) }
         // Only a process of this machine's kernel can join a group.
         let groups = runtime.kind == .containers ? try folder.group.openParts() : []
         defer { for descriptor in groups { close(descriptor) } }

@@ -9,24 +9,37 @@ import Tracing
 
 /// The steps of creating and removing a sandbox.
 extension LocalEngine {
-    func make(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
+    /// Writes its record, and makes its users and its network.
+    func connect(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
         var record = record
         let spec = record.spec
         try folder.create()
-        var users = try users.make(for: folder, near: record.link.host)
+        let users = try users.make(for: folder, near: record.link.host)
         record.users = users?.range
         try record.write(to: folder.path)
-        if let made = users {
+        if let users {
             do throws(RuntimeError) {
-                try folder.mountLower(spec, made)
+                try folder.mountLower(spec, users)
             } catch {
-                try self.users.giveUp(made, in: folder, image: spec.imageRoot, because: error)
-                (users, record.users) = (nil, nil)
+                try self.users.giveUp(users, in: folder, image: spec.imageRoot, because: error)
+                record.users = nil
                 try record.write(to: folder.path)
             }
         }
-        let range = record.users
         try makeNetwork(of: record, in: folder)
+    }
+
+    /// The other part, which a guard may begin beside: the sandbox's files and its control group. After an error it is to be
+    /// deleted.
+    package func furnish(_ id: String) async throws(RuntimeError) {
+        try await offPool(id) { [self] () throws(RuntimeError) in
+            let (record, folder) = try known(id)
+            try furnish(record, in: folder)
+        }
+    }
+
+    private func furnish(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
+        let spec = record.spec, range = record.users
         try limits.make(
             folder.disk, bytes: spec.limits.diskBytes ?? configuration.disk.limit, keepsProjects: range != nil)
         try folder.createLayer(range, isolates: record.isolates)
@@ -34,7 +47,10 @@ extension LocalEngine {
             hostname: record.hostname, record.shared == nil ? .own(execd(of: record).address) : .shared,
             lower: folder.lower(spec, range), range)
         try folder.mountFiles(spec, range)
-        try folder.writeBundle(of: record, configuration, users)
+        try folder.writeBundle(of: record, configuration, users.waiting(in: folder))
+        try folder.group.clear()
+        try folder.group.make(spec.limits)
+        if runtime.isStartedInGroup { try folder.group.makePrograms(spec.limits) }
     }
 
     /// Of a sandbox whose first process has ended (`endProcesses`).

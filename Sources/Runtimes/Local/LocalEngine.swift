@@ -199,6 +199,16 @@ package final class LocalEngine: Sendable {
     /// Creates everything that a sandbox needs but runs nothing. When it returns, there is a network namespace to
     /// guard, in which no packet has passed. After an error nothing is left.
     package func prepare(_ spec: EngineSpec) async throws(RuntimeError) -> PreparedSandbox {
+        let connected = try await connect(spec)
+        do throws(RuntimeError) { try await furnish(spec.id) } catch {
+            try? await delete(spec.id)
+            throw error
+        }
+        return connected
+    }
+
+    /// The first part of it, and all that a guard needs: the network namespace. After an error nothing is left.
+    package func connect(_ spec: EngineSpec) async throws(RuntimeError) -> PreparedSandbox {
         try await admit(spec.limits)
         return try await offPool(spec.id) { [self] () throws(RuntimeError) in
             let folder = folder(of: spec.id)
@@ -220,7 +230,7 @@ package final class LocalEngine: Sendable {
                 throw error
             }
             do throws(RuntimeError) {
-                try make(record, in: folder)
+                try connect(record, in: folder)
             } catch {
                 try? remove(SandboxRecord.read(from: folder.path) ?? record, in: folder)
                 throw error

@@ -78,15 +78,20 @@ package final class LocalRuntime: SandboxRuntime {
         // One that is held gets its policy with its use.
         if engine.configuration.sharesNetwork, !spec.isHeld { try spec.policy.checkUnguarded() }
         let prepared = try await CreateStep.prepare.timed { () async throws(RuntimeError) in
-            try await engine.prepare(engineSpec)
+            try await engine.connect(engineSpec)
         }
         do throws(RuntimeError) {
             try Self.goOn()
+            // The guard needs the network alone, and works in another process.
+            async let furnished = Self.outcome { [engine] () async throws(RuntimeError) in
+                try await engine.furnish(spec.id)
+            }
             if prepared.shared == nil {
                 try await CreateStep.protect.timed { () async throws(RuntimeError) in
                     try await namespaceGuard.protect(spec.id, namespace: prepared.namespace, policy: spec.policy)
                 }
             }
+            try await furnished.get()
             try Self.goOn()
             try await CreateStep.start.timed { () async throws(RuntimeError) in
                 try await engine.start(spec.id, bucketKeys: spec.bucketKeys)
@@ -219,6 +224,12 @@ package final class LocalRuntime: SandboxRuntime {
     }
 
     private static func goOn() throws(RuntimeError) { if Task.isCancelled { throw .cancelled } }
+
+    private static func outcome(
+        _ body: @Sendable () async throws(RuntimeError) -> Void
+    ) async -> Result<Void, RuntimeError> {
+        do throws(RuntimeError) { return .success(try await body()) } catch { return .failure(error) }
+    }
 }
 
 extension PreparedSandbox {
