@@ -87,9 +87,18 @@ struct Service: Sendable {
         let address = try await listen(server, options)
         if gate.isOpen { hooks.begin(periodic) }
         hooks.begin(gate.told?.lifecycle?.periodic ?? [])
+        if gate.isHeld { rehearse(gate, runner.environment, port: address.port ?? options.port) }
         return Service(
             server: server, api: api, address: address, group: group, runner: runner, contexts: contexts, hooks: hooks,
             export: export, exporting: Task { await export.run() })
+    }
+
+    /// Where a sandbox is told at once, as containers of an engine are, its use would wait for a rehearsal.
+    private static func rehearse(_ gate: GatedStart, _ environment: CommandEnvironment, port: Int) {
+        Task {
+            try await Task.sleep(for: .milliseconds(20))
+            if !gate.isOpen { await Rehearsal.run(environment, port: port) }
+        }
     }
 
     /// Who builds isolated sessions: init, or, where execd has the rights itself (in a container that was given them), a process of

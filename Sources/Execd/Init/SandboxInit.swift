@@ -110,6 +110,7 @@ struct SandboxInit {
             signalEntrypoint(SIGKILL)
             throw StartFailure(code: 125, reason: "")
         }
+        if heldStart != nil { Rehearsal.readTold() }
     }
 
     /// For a process that keeps what builds sessions. Children share its memory until they begin another program (vfork(2)), and have
