@@ -70,7 +70,14 @@ extension SandboxService {
         let pending = made
         // What waits ready takes nobody's time.
         if case .cold = taken, !queue.enter(pending.id, of: owner) { throw .queueFull }
-        do throws(APIError) { try await save(pending) } catch {
+        do throws(APIError) {
+            switch taken {
+            // It is stored when it runs, or when a client hears of it before. Until then the next server would remove it
+            // by the runtime's record, as it does what waits.
+            case .warm: catalog.note(pending)
+            case .cold: try await save(pending)
+            }
+        } catch {
             queue.leave(pending.id)
             throw error
         }
@@ -180,6 +187,7 @@ extension SandboxService {
     /// Forgets a sandbox that could not be created, or stores the reason. Does nothing if it is being deleted.
     /// - Parameter error: nil if no client knows the sandbox.
     private func giveUp(_ id: String, _ error: APIError?) async {
+        let isKnown = error != nil
         await locks.withLock(id) {
             guard let sandbox = catalog[id], sandbox.status.state == .pending else { return }
             do throws(StoreError) {
@@ -193,6 +201,7 @@ extension SandboxService {
                 logger.error(
                     "what a failed create has left could not be removed",
                     metadata: ["sandbox": "\(id)", "error": "\(error)"])
+                if !isKnown { catalog.forget(id) }
             }
         }
     }

@@ -48,8 +48,7 @@ final class Catalog<Record: Identifiable<String> & Sendable>: Sendable {
     func remove(_ id: String) async throws(StoreError) {
         try await locks.withLock(id) { () async throws(StoreError) in
             try await store.remove(id)
-            records.withLock { $0[id] = nil }
-            observer(id, nil)
+            forget(id)
         }
     }
 
@@ -62,5 +61,11 @@ final class Catalog<Record: Identifiable<String> & Sendable>: Sendable {
     func note(_ record: Record) {
         records.withLock { $0[record.id] = record }
         observer(record.id, record)
+    }
+
+    /// Takes a record out of the memory only, for one that was not stored.
+    func forget(_ id: String) {
+        records.withLock { $0[id] = nil }
+        observer(id, nil)
     }
 }

@@ -60,6 +60,31 @@ extension House {
         }
     }
 
+    @Test func `one that is handed out is stored when it runs, and nothing of it stays where that fails`()
+        async throws
+    {
+        let house = try House()
+        try await house.make(waiting: 1)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(1))
+            house.runtime.handOut.close()
+            async let handedOut = house.service.create(house.request())
+            let isPending = try await eventually { house.service.catalog.all.first?.status.state == .pending }
+            #expect(isPending && house.store.rows.withLock({ $0.isEmpty }))
+            house.runtime.handOut.open()
+            let sandbox = try await handedOut
+            let stored = house.store.rows.withLock { $0[sandbox.id]?.status.state }
+            #expect(stored == .running)
+
+            #expect(try await house.waits(1))
+            house.store.failing.withLock { $0 = true }
+            let failure = await #expect(throws: APIError.self) { try await house.service.create(house.request()) }
+            #expect(failure?.status == .internalServerError)
+            #expect(house.service.catalog.all.map(\.id) == [sandbox.id])
+            house.store.failing.withLock { $0 = false }
+        }
+    }
+
     @Test func `what takes its place is made once it is handed out, or takes too long`() async throws {
         let house = try House()
         try await house.make("absent", image: "unknown", waiting: 1)
