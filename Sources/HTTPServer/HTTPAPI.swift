@@ -24,7 +24,7 @@ package struct HTTPAPI: Sendable {
     }
 
     fileprivate enum Endpoint: Sendable {
-        case handler(Access, maxBody: Int?, pattern: String, Handler)
+        case handler(Access, maxBody: Int?, threads: (any TaskExecutor)?, pattern: String, Handler)
         case relay(pattern: String, any HTTPRelay)
     }
 
@@ -74,11 +74,12 @@ package struct HTTPAPI: Sendable {
     /// - Parameters:
     ///   - method: nil: any.
     ///   - pattern: as `Router` reads it.
+    ///   - threads: where an answer is made that blocks. It is sent on the event loop then, which its stream must not hold up.
     package mutating func on(
         _ method: HTTPMethod?, _ pattern: String, access: Access = .guarded, maxBody: Int? = nil,
-        _ handler: @escaping Handler
+        threads: (any TaskExecutor)? = nil, _ handler: @escaping Handler
     ) {
-        routes.add(method, pattern, .handler(access, maxBody: maxBody, pattern: pattern, handler))
+        routes.add(method, pattern, .handler(access, maxBody: maxBody, threads: threads, pattern: pattern, handler))
     }
 
     /// All routes as they were added; the method is nil for any.
@@ -100,7 +101,7 @@ package struct HTTPAPI: Sendable {
         var reply: Reply
         do {
             switch match {
-            case .found(.handler(let access, let maxBody, _, let handler), let parameters):
+            case .found(.handler(let access, let maxBody, _, _, let handler), let parameters):
                 request.parameters = parameters
                 request.maxBody = maxBody ?? self.maxBody
                 if access == .guarded, isWorthAsking(request) { await question?(request)?.value }
@@ -149,9 +150,14 @@ extension Router.Match where Endpoint == HTTPAPI.Endpoint {
     /// The pattern of the route that was found.
     fileprivate var route: String? {
         switch self {
-        case .found(.handler(_, _, let pattern, _), _), .found(.relay(let pattern, _), _): pattern
+        case .found(.handler(_, _, _, let pattern, _), _), .found(.relay(let pattern, _), _): pattern
         default: nil
         }
+    }
+
+    /// Where its answer is made; nil: anywhere.
+    fileprivate var threads: (any TaskExecutor)? {
+        if case .found(.handler(_, _, let threads, _, _), _) = self { threads } else { nil }
     }
 }
 
@@ -168,17 +174,15 @@ extension HTTPAPI: HTTPApplication {
             }
         }
         let id = RequestID.of(head.headers)
-        guard let span = tracer?.begin(head, route: match.route) else {
-            return .handler { request, writer in
-                await CurrentRequest.$id.withValue(id) { await answer(request, match, writer, id, nil) }
-            }
-        }
-        return .handler { request, writer in
+        let span = tracer?.begin(head, route: match.route)
+        let handler: HTTPHandler = { request, writer in
             await CurrentRequest.$id.withValue(id) {
+                guard let span else { return await answer(request, match, writer, id, nil) }
                 await ActiveSpan.$current.withValue(span) { await answer(request, match, writer, id, span) }
+                span.end()
             }
-            span.end()
         }
+        return match.threads == nil ? .handler(handler) : .loopHandler(handler)
     }
 
     private func responder(
@@ -214,7 +218,7 @@ extension HTTPAPI: HTTPApplication {
         _ span: ActiveSpan?
     ) async {
         let begun = measured == nil ? 0 : SystemClock.monotonicNanoseconds()
-        let reply = await reply(to: request, match)
+        let reply = await withTaskExecutorPreference(match.threads) { await self.reply(to: request, match) }
         span?.answered(Int(reply.status.code))
         await send(reply, to: request, match, writer, id, span, begun: begun)
     }

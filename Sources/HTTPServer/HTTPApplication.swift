@@ -16,6 +16,8 @@ package protocol HTTPApplication: Sendable {
 /// Who answers a request.
 package enum HTTPResponder: Sendable {
     case handler(HTTPHandler)
+    /// The same on the connection's event loop, which it must not hold up: what it writes changes no threads.
+    case loopHandler(HTTPHandler)
     case relay(any HTTPRelay)
     /// One of the others, known when what it depends on is. Until then nothing more of the request is read.
     case later(@Sendable () async -> HTTPResponder)

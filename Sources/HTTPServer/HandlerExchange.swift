@@ -10,6 +10,7 @@ final class HandlerExchange {
     private var queue: BodyQueue?
     /// What is to be done with the request; nil once it is.
     private var beginning: (head: HTTPRequestHead, handler: HTTPHandler)?
+    private let isOnLoop: Bool
     private let keepsAlive: Bool
     private(set) var hasReturned = false
     private var bodyTimer: Scheduled<Void>?
@@ -29,10 +30,11 @@ final class HandlerExchange {
     private let channel: any Channel
 
     private init(
-        _ head: HTTPRequestHead, _ handler: @escaping HTTPHandler, _ channel: any Channel,
+        _ head: HTTPRequestHead, _ handler: @escaping HTTPHandler, onLoop: Bool, _ channel: any Channel,
         on connection: ServerConnection
     ) {
         beginning = (head, handler)
+        isOnLoop = onLoop
         self.connection = connection
         self.channel = channel
         limits = connection.limits
@@ -43,13 +45,15 @@ final class HandlerExchange {
             channel: channel, request: head, keepsAlive: keepsAlive, isPlain: connection.scheme == "http")
     }
 
-    static func begin(_ head: HTTPRequestHead, _ handler: @escaping HTTPHandler, on connection: ServerConnection) {
+    static func begin(
+        _ head: HTTPRequestHead, _ handler: @escaping HTTPHandler, onLoop: Bool = false, on connection: ServerConnection
+    ) {
         guard let context = connection.context else { return }
         if head.version == .http1_1, head.headers.first(name: "expect")?.lowercased() == "100-continue" {
             connection.write(OutgoingResponse(HTTPResponseHead(version: .http1_1, status: .continue)))
             connection.flush(context: context)
         }
-        let exchange = HandlerExchange(head, handler, context.channel, on: connection)
+        let exchange = HandlerExchange(head, handler, onLoop: onLoop, context.channel, on: connection)
         connection.turn = .handler(exchange)
         if connection.isQuiescing { exchange.writer.serverEnds() }
     }
@@ -63,7 +67,7 @@ final class HandlerExchange {
             method: head.method, target: head.uri, version: head.version, headers: head.headers, body: makeBody(),
             remoteAddress: channel.remoteAddress)
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop), writer = writer
-        Task {
+        Task(executorPreference: isOnLoop ? LoopTasks(channel.eventLoop) : nil) {
             await handler(request, writer)
             bound.eventLoop.execute { bound.value.returned() }
         }

@@ -178,6 +178,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
                 resumed()
             }
         case .handler(let handler): HandlerExchange.begin(head, handler, on: self)
+        case .loopHandler(let handler): HandlerExchange.begin(head, handler, onLoop: true, on: self)
         case .relay(let relay):
             guard let context, let handler = try? self.handler(of: relay, context) else { return abort() }
             turn = .relay(handler, requestEnded: false)

@@ -261,7 +261,14 @@ extension LiveExecd {
         for command in commands {
             let record = CommandRecord(id: "x", content: command, startedAt: 0)
             var output: [UInt8] = []
-            for await event in try session.run(SessionRunRequest(command: command), record) {
+            let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
+            let hasBegun = try session.run(SessionRunRequest(command: command), record) { event in
+                if case .output(_, let bytes) = event { record.produced(bytes.count) }
+                continuation.yield(event)
+                if case .ended = event { continuation.finish() }
+            }
+            if !hasBegun { continuation.finish() }
+            for await event in events {
                 if case .output(.standardOutput, let bytes) = event { output += bytes }
             }
             results.append(String(decoding: output, as: UTF8.self) + "\(record.current.exit?.code ?? -1)")

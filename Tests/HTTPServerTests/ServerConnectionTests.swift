@@ -4,6 +4,7 @@ import HTTPWire
 import Logging
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import TestSupport
 import Testing
 
@@ -87,6 +88,17 @@ private struct Both: HTTPApplication {
     func refusal(_ error: HTTPMessageError) -> Reply { .text(error.status, "refused: \(error.code)") }
 }
 
+/// One thread of its own.
+private final class OwnThread: TaskExecutor {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    var isCurrent: Bool { group.any().inEventLoop }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        group.any().execute { [self] in job.runSynchronously(on: asUnownedTaskExecutor()) }
+    }
+}
+
 @Suite struct ServerConnectionTests {
     private func ask(_ text: String) async throws -> String {
         try await withServer(application: Both()) { try await RawClient($0).exchange(text) }
@@ -142,6 +154,25 @@ private struct Both: HTTPApplication {
             #expect(answer.hasSuffix(words), "\(text.prefix(40)): \(answer)")
             #expect(answer.components(separatedBy: "refused").count <= 2)
         }
+    }
+
+    @Test func `an answer that blocks is made on threads of its own, and sent on the event loop`() async throws {
+        let thread = OwnThread()
+        var api = HTTPAPI(.decoded, logger: Logger(label: "test")) { _, _ in .empty(.notFound) }
+        api.on(.POST, "/blocks", threads: thread) { request in
+            let body = String(decoding: try await request.wholeBody(), as: UTF8.self)
+            let isMadeThere = thread.isCurrent
+            return .stream(.ok, headers: [:]) { writer in
+                let isSentOnLoop = writer.eventLoop.inEventLoop
+                try await writer.write(ByteBuffer(string: "\(body) \(isMadeThere) \(isSentOnLoop)"))
+                // As after each wait.
+                try await writer.write(ByteBuffer(string: "and \(writer.eventLoop.inEventLoop)"))
+            }
+        }
+        let request = "POST /blocks HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nit"
+        let answer = try await withServer(application: api) { try await RawClient($0).exchange(request + request) }
+        #expect(answer.components(separatedBy: "c\r\nit true true\r\n8\r\nand true\r\n0\r\n\r\n").count == 3)
+        try await thread.group.shutdownGracefully()
     }
 
     @Test func `behind a request for another protocol nothing is read`() async throws {

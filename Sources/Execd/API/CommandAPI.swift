@@ -10,7 +10,7 @@ struct CommandAPI: Sendable {
     let runner: CommandRunner
 
     func add(to http: inout HTTPAPI) {
-        http.on(.POST, "/command") { try await run($0) }
+        http.on(.POST, "/command", threads: SpawnThreads.tasks) { try await run($0) }
         http.on(.DELETE, "/command") { try await interrupt($0) }
         http.on(.GET, "/command") { try list($0) }
         http.on(.GET, "/command/status/{id}") { .json(.ok, CommandStatus(try record($0))) }
@@ -29,9 +29,8 @@ struct CommandAPI: Sendable {
         if let cwd = command.cwd, !FileStatus.isFolder(cwd) {
             throw RequestBodyError("cwd: \(cwd) is not a directory")
         }
-        let (record, events) = try await SpawnThreads.run { [command] in runner.start(command) }
         return command.background ?? false
-            ? ExecutionStream.background(record) : ExecutionStream.reply(record, events, maxLine: runner.maxLine)
+            ? ExecutionStream.background(runner.start(command).record) : ExecutionStream.reply(runner.stream(command))
     }
 
     /// `DELETE /command?id=`

@@ -10,12 +10,12 @@ import System
 /// The event stream of one execution, of a command or of a session's run (docs/wire.md#event-streams).
 enum ExecutionStream {
     /// The events of a foreground execution up to its end; it dies with the connection.
-    /// - Parameter maxLine: bytes of a line that wait for its break.
-    static func reply(_ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int) -> Reply {
+    static func reply(_ output: ExecutionOutput) -> Reply {
+        let record = output.record
         let first = StreamEvent.initialized(record.id, at: CommandRunner.now()).record
         return .stream(.ok, headers: headers, first: ByteBuffer(bytes: first)) { writer in
             writer.whenClientGone { record.kill(because: "the client has gone") }
-            try await send(record, events, maxLine: maxLine, EventWriter(writer))
+            try await send(output, EventWriter(writer))
         }
     }
 
@@ -36,33 +36,19 @@ enum ExecutionStream {
         "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no",
     ]
 
-    private static func send(
-        _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int, _ writer: EventWriter
-    ) async throws {
+    private static func send(_ output: ExecutionOutput, _ writer: EventWriter) async throws {
         let pings = StreamPings.begin(writer)
         defer { pings.cancel() }
-        let assembler = TextAssembler(maxLine: maxLine)
-        var texts: [OutputStream: TextAssembler] = [.standardOutput: assembler, .standardError: assembler]
-        for await event in events {
-            guard case .output(let stream, let bytes) = event else { continue }
-            record.consumed(bytes.count)
-            let ending = EventRecord.ending(stream, at: CommandRunner.now())
-            try await writer.send(records: records(of: bytes, ending, &texts[stream]!))
+        var before: ByteBuffer?
+        for await part in output.parts {
+            output.record.consumed(part.readableBytes)
+            try await writer.send(records: part)
+            if let before { output.gone(before) }
+            before = part
         }
         pings.cancel()
         let now = CommandRunner.now()
-        var last = texts[.standardOutput]!.finish().map { StreamEvent.output(.standardOutput, $0, at: now) }
-        last += texts[.standardError]!.finish().map { .output(.standardError, $0, at: now) }
-        try await writer.end(last + [end(of: record, at: now)])
-    }
-
-    private static func records(of bytes: [UInt8], _ ending: [UInt8], _ texts: inout TextAssembler) -> ByteBuffer {
-        // Lines of 60 bytes become twice as long.
-        var records = ByteBufferAllocator().buffer(capacity: 2 * bytes.count + 256)
-        ending.withUnsafeBytes { ending in
-            texts.append(bytes) { EventRecord.appendOutput(hasBreak: $0, $1, ending: ending, to: &records) }
-        }
-        return records
+        try await writer.end(output.rest(at: now) + [end(of: output.record, at: now)])
     }
 
     private static func end(of record: CommandRecord, at now: Int64) -> StreamEvent {

@@ -20,7 +20,7 @@ struct SessionAPI: Sendable {
             guard try await delete(id) else { throw ExecdError.unknown("session", id) }
             return .empty(.ok)
         }
-        http.on(.POST, "/session/{id}/run") { try await run($0) }
+        http.on(.POST, "/session/{id}/run", threads: SpawnThreads.tasks) { try await run($0) }
     }
 
     /// - Returns: false if there is no such session.
@@ -48,17 +48,20 @@ struct SessionAPI: Sendable {
     private func run(_ request: HTTPRequest) async throws -> Reply {
         let body = try await request.wholeBody(), id = request.parameters["id"] ?? ""
         guard let session = sessions[id] else { throw ExecdError.unknown("session", id) }
-        let run: SessionRunRequest
-        let record: CommandRecord
-        let events: AsyncStream<ProcessEvent>
-        do {
-            (run, record, events) = try await SpawnThreads.run {
-                var run = try SessionRunRequest.decode(body)
-                run.cwd = try folder(run.cwd, from: session.folder)
-                let record = runner.record(of: run.command)
-                return (run, record, try session.run(run, record))
+        var run = try SessionRunRequest.decode(body)
+        run.cwd = try folder(run.cwd, from: session.folder)
+        let record = runner.record(of: run.command)
+        let output = ExecutionOutput(record, maxLine: runner.maxLine)
+        do throws(ShellSession.UnavailableError) {
+            let hasBegun = try session.run(run, record) { event in
+                switch event {
+                case .output(let stream, let bytes): bytes.withUnsafeBytes { output.take(stream, $0) }
+                case .ended: output.end()
+                case .took, .refusedInput: break
+                }
             }
-        } catch let error as ShellSession.UnavailableError {
+            if !hasBegun { output.end() }
+        } catch {
             switch error {
             case .deleted: throw ExecdError.unknown("session", id)
             case .busy:
@@ -72,7 +75,7 @@ struct SessionAPI: Sendable {
         runner.registry.add(record)
         runner.measure(record, as: .session)
         runner.limit(record, milliseconds: run.timeout ?? 0)
-        return ExecutionStream.reply(record, events, maxLine: runner.maxLine)
+        return ExecutionStream.reply(output)
     }
 
     private func folder(_ path: String?, from base: String?) throws(RequestBodyError) -> String? {

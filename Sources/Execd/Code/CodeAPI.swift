@@ -89,11 +89,12 @@ struct CodeAPI: Sendable {
     /// A shell run without a context, as a command.
     private func command(_ code: String, inBackground: Bool) async throws -> Reply {
         guard !code.utf8.contains(0) else { throw RequestBodyError("a NUL byte cannot be passed to a process") }
-        let (record, events) = try await SpawnThreads.run {
-            runner.start(CommandRequest(command: code, background: inBackground))
+        return try await SpawnThreads.run {
+            let command = CommandRequest(command: code, background: inBackground)
+            return inBackground
+                ? ExecutionStream.background(runner.start(command).record)
+                : ExecutionStream.reply(runner.stream(command))
         }
-        return inBackground
-            ? ExecutionStream.background(record) : ExecutionStream.reply(record, events, maxLine: runner.maxLine)
     }
 
     /// `DELETE /code?id=`

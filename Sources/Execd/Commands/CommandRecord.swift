@@ -31,7 +31,7 @@ final class CommandRecord: Sendable {
 
     /// How many bytes of a command's output may wait for its client, or its log, and how few are left when reading goes on: by then the pipe
     /// is full again, and each read brings much.
-    static let maxWaiting = 768 << 10, resumedAt = 192 << 10
+    static let maxWaiting = 1 << 20, resumedAt = 256 << 10
     /// A variable of all that a command starts, with its id, by which it is found when the command is ended.
     static let marker: ExactName = "SALLYPORT_COMMAND"
 
@@ -49,7 +49,7 @@ final class CommandRecord: Sendable {
     private let state = Mutex(State())
 
     init(
-        id: String, content: String, startedAt: Int64, memory: MemoryGroup = MemoryGroup(), log: CommandLog? = nil,
+        id: String, content: String, startedAt: Int64, memory: MemoryGroup = .own, log: CommandLog? = nil,
         input: CommandInput? = nil, sharesProcess: Bool = false
     ) {
         self.id = id

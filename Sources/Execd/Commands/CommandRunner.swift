@@ -21,7 +21,7 @@ final class CommandRunner: Sendable {
 
     init(
         environment: CommandEnvironment, maxLine: Int = TextAssembler.defaultLongestLine,
-        memory: MemoryGroup = MemoryGroup(), meter: Meter? = nil
+        memory: MemoryGroup = .own, meter: Meter? = nil
     ) {
         self.environment = environment
         self.maxLine = maxLine
@@ -32,45 +32,76 @@ final class CommandRunner: Sendable {
 
     static func now() -> Int64 { Int64(SystemClock.wallMilliseconds()) }
 
+    /// Starts a command for a client that gets its output as it comes; to be called on a thread of `SpawnThreads`.
+    func stream(_ request: CommandRequest) -> ExecutionOutput {
+        let output = ExecutionOutput(makeRecord(request), maxLine: maxLine)
+        let hasBegun = begin(request, output.record, output: output.take) { event in
+            if case .ended = event { output.end() }
+        }
+        if !hasBegun { output.end() }
+        return output
+    }
+
     /// Starts a command; to be called on a thread of `SpawnThreads`.
     /// - Returns: its record and its events; a background command's output goes to its log.
     func start(_ request: CommandRequest) -> (record: CommandRecord, events: AsyncStream<ProcessEvent>) {
         let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
         let isBackground = request.background ?? false
         let (log, failure) = isBackground ? Self.makeLog() : (nil, nil)
+        let record = makeRecord(request, log)
+        let hasBegun = begin(request, record, failure) { event in
+            switch event {
+            case .output(_, let bytes):
+                guard !isBackground else { return record.append(bytes) }
+                record.produced(bytes.count)
+                continuation.yield(event)
+            case .took, .refusedInput: break
+            case .ended:
+                continuation.yield(event)
+                continuation.finish()
+            }
+        }
+        if !hasBegun { continuation.finish() }
+        return (record, events)
+    }
+
+    private func makeRecord(_ request: CommandRequest, _ log: CommandLog? = nil) -> CommandRecord {
         storms.commandBegins()
         let record = CommandRecord(
             id: Self.identifier(), content: request.content, startedAt: Self.now(), memory: memory, log: log,
             input: request.hasInput ? CommandInput() : nil)
         registry.add(record)
         measure(record, as: .command)
+        return record
+    }
+
+    /// - Parameters:
+    ///   - failure: why it cannot be started.
+    ///   - deliver: told of its end when the record knows of it.
+    /// - Returns: whether it has been started; if not, the record has the failure.
+    private func begin(
+        _ request: CommandRequest, _ record: CommandRecord, _ failure: SpawnError? = nil,
+        output: ProcessLoop.OutputDelivery? = nil, deliver: @escaping ProcessLoop.Delivery
+    ) -> Bool {
         do throws(SpawnError) {
             if let failure { throw failure }
             var spec = request.spec(in: environment)
             spec.environment[CommandRecord.marker] = record.id
-            let process = try ProcessLoop.shared.start(spec, request.hasInput ? .pipes : .output) { event in
+            let wires: Connection = request.hasInput ? .pipes : .output
+            let process = try ProcessLoop.shared.start(spec, wires, output: output) { event in
                 record.input?.receive(event)
-                switch event {
-                case .output(_, let bytes):
-                    guard !isBackground else { return record.append(bytes) }
-                    record.produced(bytes.count)
-                    continuation.yield(event)
-                case .took, .refusedInput: break
-                case .ended(let status):
-                    record.ended(status, failure: nil, at: Self.now())
-                    continuation.yield(event)
-                    continuation.finish()
-                }
+                if case .ended(let status) = event { record.ended(status, failure: nil, at: Self.now()) }
+                deliver(event)
             }
             record.began(process)
             record.input?.begin(
                 process, first: Array((request.stdin ?? "").utf8), ends: !(request.stdin_open ?? false))
             limit(record, milliseconds: request.timeout ?? 0)
+            return true
         } catch {
             record.ended(nil, failure: error.description, at: Self.now())
-            continuation.finish()
+            return false
         }
-        return (record, events)
     }
 
     private static func makeLog() -> (CommandLog?, SpawnError?) {
@@ -114,6 +145,6 @@ final class CommandRunner: Sendable {
     }
 
     static func identifier() -> String {
-        Identifier.uuid().filter { $0 != "-" }
+        String(decoding: Identifier.uuid().utf8.filter { $0 != UInt8(ascii: "-") }, as: UTF8.self)
     }
 }

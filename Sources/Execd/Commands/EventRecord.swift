@@ -16,12 +16,30 @@ enum EventRecord {
         return Array(record.readableBytesView)
     }
 
+    /// The same of an event that has no more than this.
+    /// - Parameter type: one of ours, which needs no quotes.
+    static func bytes(_ type: String, _ text: String?, executionTime: Int64?, at now: Int64) -> [UInt8] {
+        let ending = ending(type, at: now)
+        guard var text else {
+            // Without the end of a text.
+            return Array((executionTime.map { "{\"execution_time\":\($0)," } ?? "{").utf8) + ending[2...]
+        }
+        var record = ByteBuffer()
+        ending.withUnsafeBytes { ending in
+            text.withUTF8 { appendOutput(hasBreak: false, UnsafeRawBufferPointer($0), ending: ending, to: &record) }
+        }
+        return Array(record.readableBytesView)
+    }
+
     // MARK: Output, of which there may be much
 
     /// What stands behind the text of an event of output.
     static func ending(_ stream: OutputStream, at now: Int64) -> [UInt8] {
-        let type = stream == .standardOutput ? "stdout" : "stderr"
-        return Array("\",\"timestamp\":\(now),\"type\":\"\(type)\"}\n\n".utf8)
+        ending(stream == .standardOutput ? "stdout" : "stderr", at: now)
+    }
+
+    private static func ending(_ type: String, at now: Int64) -> [UInt8] {
+        Array("\",\"timestamp\":\(now),\"type\":\"\(type)\"}\n\n".utf8)
     }
 
     /// Appends an event of output: the record of `StreamEvent.output`.
@@ -29,7 +47,7 @@ enum EventRecord {
     ///   - hasBreak: whether a line break stands before the text.
     ///   - text: the text; what is not UTF-8 in it is replaced.
     ///   - ending: bytes of an `ending`.
-    static func appendOutput(
+    @inline(never) static func appendOutput(
         hasBreak: Bool, _ text: UnsafeRawBufferPointer, ending: UnsafeRawBufferPointer, to records: inout ByteBuffer
     ) {
         guard ByteScan.isASCII(text) else {
@@ -40,12 +58,49 @@ enum EventRecord {
         appendText(hasBreak, text, ending, to: &records)
     }
 
+    /// Appends events of the lines at the front, each of which stands behind a line break, as long as they are short and nothing in them
+    /// has to be replaced: most output is like that, and is looked at once.
+    /// - Parameter lines: up to and with the break of the last one that is taken, and perhaps more.
+    /// - Returns: how many bytes those lines have.
+    static func appendPlainLines(
+        _ lines: UnsafeRawBufferPointer, maxLine: Int, ending: UnsafeRawBufferPointer, to records: inout ByteBuffer
+    ) -> Int {
+        let head = bytes(of: start(hasBreak: true)), longest = min(maxLine, maxPiece)
+        var taken = 0, isOver = false
+        while !isOver {
+            records.writeWithUnsafeMutableBytes(minimumWritableBytes: head.count + longest + ending.count) { space in
+                var cursor = Cursor(place: space.baseAddress!)
+                var room = space.count
+                while true {
+                    let end = firstToReplace(in: lines, taken, to: lines.count), length = end &- taken
+                    guard end < lines.count, lines[end] == UInt8(ascii: "\n"), length <= longest else {
+                        isOver = true
+                        break
+                    }
+                    room &-= head.count &+ length &+ ending.count
+                    guard room >= 0 else { break }
+                    cursor.put(head)
+                    cursor.put(UnsafeRawBufferPointer(start: lines.baseAddress! + taken, count: length))
+                    cursor.put(ending)
+                    taken = end &+ 1
+                }
+                return cursor.place - space.baseAddress!
+            }
+        }
+        return taken
+    }
+
+    private static func start(hasBreak: Bool) -> StaticString { hasBreak ? #"{"text":"\n"# : #"{"text":""# }
+
+    private static func bytes(of text: StaticString) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+    }
+
     /// - Parameter text: UTF-8.
     private static func appendText(
         _ hasBreak: Bool, _ text: UnsafeRawBufferPointer, _ ending: UnsafeRawBufferPointer, to records: inout ByteBuffer
     ) {
-        let start: StaticString = hasBreak ? #"{"text":"\n"# : #"{"text":""#
-        let head = UnsafeRawBufferPointer(start: start.utf8Start, count: start.utf8CodeUnitCount)
+        let head = bytes(of: start(hasBreak: hasBreak))
         guard text.count <= maxPiece else {
             records.writeBytes(head)
             append(text, to: &records, escapes: true)

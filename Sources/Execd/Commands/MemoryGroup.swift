@@ -1,18 +1,50 @@
 import System
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The memory of the sandbox's programs, as their control group tells of it, in version 1 and 2 alike.
 struct MemoryGroup: Sendable {
-    private let folder: String
+    /// The sandbox's.
+    static let own = MemoryGroup()
 
-    init(folder: String = "/sys/fs/cgroup") { self.folder = folder }
+    private let folder: String
+    private let counts: Counts?
+
+    init(folder: String = "/sys/fs/cgroup") {
+        self.folder = folder
+        counts = Counts(in: folder)
+    }
 
     /// How many processes the kernel has killed because of the limit; nil if unknown.
     var kills: UInt64? {
-        let lines = (read("memory.events") ?? read("memory/memory.oom_control"))?.split(separator: "\n") ?? []
-        for words in lines.map({ $0.split(separator: " ") }) where words.count == 2 && words[0] == "oom_kill" {
-            return UInt64(words[1])
+        let name = "oom_kill "
+        let line = counts?.text.utf8.split(separator: UInt8(ascii: "\n")).first { $0.starts(with: name.utf8) }
+        return line.flatMap { UInt64(Substring($0.dropFirst(name.utf8.count))) }
+    }
+
+    /// The file that tells of kills. It stays open, since it is read for each command.
+    private final class Counts: Sendable {
+        private let file: FileDescriptor
+
+        init?(in folder: String) {
+            for name in ["memory.events", "memory/memory.oom_control"] {
+                guard let file = try? FileDescriptor(opening: "\(folder)/\(name)", O_RDONLY | O_NONBLOCK) else {
+                    continue
+                }
+                self.file = file
+                return
+            }
+            return nil
         }
-        return nil
+
+        var text: String {
+            withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { space in
+                let count = pread(file.number, space.baseAddress, space.count, 0)
+                return String(decoding: space.prefix(max(count, 0)), as: UTF8.self)
+            }
+        }
     }
 
     /// The limit in bytes; nil for none.

@@ -40,5 +40,11 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     }
     static func ping(at now: Int64) -> StreamEvent { StreamEvent(type: "ping", timestamp: now, text: "pong") }
 
-    var record: [UInt8] { EventRecord.bytes(of: self) }
+    var record: [UInt8] {
+        guard error == nil, execution_count == nil, results == nil, execution_time == nil || text == nil else {
+            return EventRecord.bytes(of: self)
+        }
+        // The most frequent ones, without what the others need.
+        return EventRecord.bytes(type, text, executionTime: execution_time, at: timestamp)
+    }
 }

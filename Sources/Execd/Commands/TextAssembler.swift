@@ -24,7 +24,7 @@ struct TextAssembler: Sendable {
     /// An upper bound for the bytes around the text in a record.
     private static let envelope = 1024
 
-    private let maxLine: Int
+    let maxLine: Int
     private let maxEncoded: Int
     private var line: [UInt8] = []
     /// An upper bound for the line's size as JSON, in bytes.
@@ -47,7 +47,7 @@ struct TextAssembler: Sendable {
     /// The texts that can be sent now.
     mutating func append(_ bytes: [UInt8]) -> [String] {
         var texts: [String] = []
-        append(bytes) { texts.append(Self.text($0, $1)) }
+        bytes.withUnsafeBytes { append($0) { texts.append(Self.text($0, $1)) } }
         return texts
     }
 
@@ -63,35 +63,36 @@ struct TextAssembler: Sendable {
     }
 
     /// The same without making texts of them. A line that comes whole is not copied.
-    mutating func append(_ bytes: [UInt8], _ emit: Emit) {
-        bytes.withUnsafeBytes { bytes in
-            if keepsBreaks {
-                hold(bytes, emit)
-                if Self.newline(in: bytes) != nil, let end = line.lastIndex(of: Self.newline) { take(end + 1, emit) }
-                return
-            }
-            var rest = bytes
-            while let end = Self.newline(in: rest) {
-                let part = UnsafeRawBufferPointer(rebasing: rest[..<end])
-                if line.isEmpty, !part.isEmpty, part.count <= maxLine, part.count <= maxEncoded / 6 {
-                    emit(hasDeferredBreak, part)
-                } else {
-                    hold(part, emit)
-                    if !line.isEmpty {
-                        take(line.count, emit)
-                    } else if hasDeferredBreak {
-                        // An empty line consists of the break that was held back.
-                        emit(true, UnsafeRawBufferPointer(start: nil, count: 0))
-                    }
-                }
-                hasDeferredBreak = true
-                rest = UnsafeRawBufferPointer(rebasing: rest[(end + 1)...])
-            }
-            hold(rest, emit)
+    mutating func append(_ bytes: UnsafeRawBufferPointer, _ emit: Emit) {
+        if keepsBreaks {
+            hold(bytes, emit)
+            if Self.newline(in: bytes) != nil, let end = line.lastIndex(of: Self.newline) { take(end + 1, emit) }
+            return
         }
+        var rest = bytes
+        while let end = Self.newline(in: rest) {
+            let part = UnsafeRawBufferPointer(rebasing: rest[..<end])
+            if line.isEmpty, !part.isEmpty, part.count <= maxLine, part.count <= maxEncoded / 6 {
+                emit(hasDeferredBreak, part)
+            } else {
+                hold(part, emit)
+                if !line.isEmpty {
+                    take(line.count, emit)
+                } else if hasDeferredBreak {
+                    // An empty line consists of the break that was held back.
+                    emit(true, UnsafeRawBufferPointer(start: nil, count: 0))
+                }
+            }
+            hasDeferredBreak = true
+            rest = UnsafeRawBufferPointer(rebasing: rest[(end + 1)...])
+        }
+        hold(rest, emit)
     }
 
-    private static func newline(in bytes: UnsafeRawBufferPointer) -> Int? {
+    /// Whether what comes begins a line, and the break before it is held back.
+    var isBehindBreak: Bool { line.isEmpty && hasDeferredBreak }
+
+    static func newline(in bytes: UnsafeRawBufferPointer) -> Int? {
         guard let base = bytes.baseAddress, let found = memchr(base, CInt(newline), bytes.count) else { return nil }
         return UnsafeRawPointer(found) - base
     }

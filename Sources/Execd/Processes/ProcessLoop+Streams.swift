@@ -12,18 +12,21 @@ extension ProcessLoop {
     @discardableResult
     func read(_ stream: OutputStream, _ number: UInt64, _ running: inout [UInt64: Running]) -> Bool {
         guard let pipe = running[number]?.pipes[stream], let size = running[number]?.readSize else { return false }
-        var length = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
-            repeat {
-                length = Glibc.read(pipe, buffer.baseAddress! + filled, buffer.count - filled)
-                filled += max(length, 0)
-            } while stream == .terminal && length > 0 && filled < buffer.count
-        }
+        var length = 0, filled = 0
+        repeat {
+            length = Glibc.read(pipe, space.baseAddress! + filled, size - filled)
+            filled += max(length, 0)
+        } while stream == .terminal && length > 0 && filled < size
         let code = errno
-        if !bytes.isEmpty {
-            running[number]?.deliver(.output(stream, bytes))
+        if filled > 0 {
+            let bytes = UnsafeRawBufferPointer(rebasing: space[..<filled])
+            if let output = running[number]?.output {
+                output(stream, bytes)
+            } else {
+                running[number]?.deliver(.output(stream, [UInt8](bytes)))
+            }
             if length > 0 {
-                if bytes.count == size, stream != .terminal { widen(pipe, number, &running) }
+                if filled == size, stream != .terminal { widen(pipe, number, &running) }
                 return true
             }
         }

@@ -13,6 +13,8 @@ import System
 /// afterwards, and a grandchild that keeps a pipe open does not keep the command open.
 final class ProcessLoop: Sendable {
     typealias Delivery = @Sendable (ProcessEvent) -> Void
+    /// Takes output, whose bytes are there during the call only.
+    typealias OutputDelivery = @Sendable (OutputStream, UnsafeRawBufferPointer) -> Void
 
     struct Running {
         /// 0 for one that is another's child.
@@ -29,11 +31,12 @@ final class ProcessLoop: Sendable {
         var isWaitingToWrite = false
         /// Its input ends when all that waits has been written.
         var inputEnds = false
+        /// nil: output is delivered as the other events are.
+        var output: OutputDelivery?
         var deliver: Delivery
     }
 
     enum Command {
-        case watch(UInt64, Running)
         case pause(UInt64)
         case resume(UInt64)
         case write(UInt64, [UInt8])
@@ -44,8 +47,14 @@ final class ProcessLoop: Sendable {
     }
 
     let poll: EventPoll
+    let buffers = OutputBuffers()
+    /// What has been read; of its thread alone.
+    nonisolated(unsafe) let space = UnsafeMutableRawBufferPointer.allocate(byteCount: largeRead, alignment: 16)
     private let commands: CommandQueue<Command>
     private let numbers = Atomic<UInt64>(0)
+    /// Those that have begun and that the thread does not know yet. It looks here whenever it wakes, so that nobody wakes it for
+    /// them alone.
+    private let begun = Mutex<[(number: UInt64, process: Running)]>([])
 
     /// The program's loop. Its thread lives as long as the process.
     static let shared = ProcessLoop()
@@ -62,9 +71,10 @@ final class ProcessLoop: Sendable {
         }
     }
 
-    /// Starts a process. Its output and end are passed to `deliver` on the loop's thread.
+    /// Starts a process. Its output and end are passed to `deliver` on the loop's thread, or its output to `output`.
     func start(
-        _ spec: ProcessSpec, _ connection: Connection = .output, deliver: @escaping Delivery
+        _ spec: ProcessSpec, _ connection: Connection = .output, output: OutputDelivery? = nil,
+        deliver: @escaping Delivery
     ) throws(SpawnError) -> RunningProcess {
         var wires = try ProcessWires(connection, for: spec.arguments[0], owner: spec.user)
         let pid: pid_t
@@ -77,21 +87,25 @@ final class ProcessLoop: Sendable {
             wires.closeNear()
             throw error
         }
-        let number = numbers.add(1, ordering: .relaxed).newValue
-        commands.send(
-            .watch(
-                number,
-                Running(pid: pid, pidfd: ExitDescriptor.open(pid), wires: wires, pipes: wires.pipes, deliver: deliver)))
-        return RunningProcess(pid: pid, number: number, loop: self)
+        return watch(
+            Running(
+                pid: pid, pidfd: ExitDescriptor.open(pid), wires: wires, pipes: wires.pipes, output: output,
+                deliver: deliver))
     }
 
     /// Watches a process that another one has started; how it ends is not known then.
     /// - Parameters: a descriptor of it, and its wires, which belong to the loop from now on.
     func watch(_ pidfd: CInt, _ wires: ProcessWires, deliver: @escaping Delivery) -> RunningProcess {
+        watch(Running(pid: 0, pidfd: pidfd, wires: wires, pipes: wires.pipes, deliver: deliver))
+    }
+
+    private func watch(_ process: Running) -> RunningProcess {
         let number = numbers.add(1, ordering: .relaxed).newValue
-        commands.send(
-            .watch(number, Running(pid: 0, pidfd: pidfd, wires: wires, pipes: wires.pipes, deliver: deliver)))
-        return RunningProcess(pid: 0, number: number, loop: self)
+        begun.withLock { $0.append((number, process)) }
+        for (stream, pipe) in process.pipes { poll.add(pipe, token: Slot(stream).token(number)) }
+        // Last, since it may be over then, and all its descriptors closed.
+        poll.add(process.pidfd, token: Slot.exit.token(number))
+        return RunningProcess(pid: process.pid, number: number, loop: self)
     }
 
     fileprivate func send(_ command: Command) { commands.send(command) }
@@ -107,7 +121,7 @@ final class ProcessLoop: Sendable {
         case terminal = 4
         case input = 5
 
-        static let bits: UInt64 = 3
+        static let bits: UInt64 = 3, mask: UInt64 = 1 << bits - 1
 
         init(_ stream: OutputStream) {
             self =
@@ -122,38 +136,59 @@ final class ProcessLoop: Sendable {
         func token(_ number: UInt64) -> UInt64 { number << Self.bits | rawValue }
     }
 
+    /// After so many milliseconds without an event, memory for output is let go of.
+    private static let rest: CInt = 1000
+
     private func run() {
         // A process may close its input while it is written to.
         linux_block_sigpipe()
         var running: [UInt64: Running] = [:]
         var events = EventPoll.events()
-        while true {
-            for event in events.prefix((try? poll.wait(&events)) ?? 0) {
-                let number = event.data >> Slot.bits
-                if number == 0 {
-                    for command in commands.take() { obey(command, &running) }
-                } else if running[number] != nil {
-                    switch Slot(rawValue: event.data & (1 << Slot.bits - 1)) {
-                    case .output: read(.standardOutput, number, &running)
-                    case .error: read(.standardError, number, &running)
-                    case .terminal: read(.terminal, number, &running)
-                    case .control:
-                        drain(number, &running)
-                        read(.control, number, &running)
-                    case .input: flush(number, &running)
-                    case .exit, nil: finish(number, &running)
-                    }
+        while true { turn(&events, &running) }
+    }
+
+    private func turn(_ events: inout [EventPoll.Event], _ running: inout [UInt64: Running]) {
+        // Before the events are looked at: in one expression with them it would be those of the wait before.
+        let count = (try? poll.wait(&events, milliseconds: buffers.isUsed ? Self.rest : -1)) ?? 0
+        if count == 0 { buffers.letGo() }
+        admit(&running)
+        // Ends first: what a process has printed is read then, too, and its client waits for nothing else.
+        for index in 0..<count where events[index].data & Slot.mask == Slot.exit.rawValue {
+            let number = events[index].data >> Slot.bits
+            if number != 0 { finish(number, &running) }
+        }
+        for index in 0..<count {
+            let event = events[index], number = event.data >> Slot.bits
+            if number == 0 {
+                let taken = commands.take()
+                // What is told to a process was sent when it had begun.
+                admit(&running)
+                for command in taken { obey(command, &running) }
+            } else if running[number] != nil {
+                switch Slot(rawValue: event.data & Slot.mask) {
+                case .output: read(.standardOutput, number, &running)
+                case .error: read(.standardError, number, &running)
+                case .terminal: read(.terminal, number, &running)
+                case .control:
+                    drain(number, &running)
+                    read(.control, number, &running)
+                case .input: flush(number, &running)
+                case .exit, nil: break
                 }
             }
         }
     }
 
+    private func admit(_ running: inout [UInt64: Running]) {
+        let new = begun.withLock { begun in
+            defer { begun = [] }
+            return begun
+        }
+        for (number, process) in new { running[number] = process }
+    }
+
     private func obey(_ command: Command, _ running: inout [UInt64: Running]) {
         switch command {
-        case .watch(let number, let process):
-            running[number] = process
-            for (stream, pipe) in process.pipes { poll.add(pipe, token: Slot(stream).token(number)) }
-            poll.add(process.pidfd, token: Slot.exit.token(number))
         case .pause(let number): setReading(false, number, &running)
         case .resume(let number): setReading(true, number, &running)
         case .write(let number, let bytes): write(bytes, number, &running)
@@ -183,16 +218,16 @@ final class ProcessLoop: Sendable {
         running[number]?.wires.closeKept()
         drain(number, &running)
         for _ in 0..<Self.maxReadAtEnd { guard read(.control, number, &running) else { break } }
+        var left = running.removeValue(forKey: number)
+        process.deliver(.ended(ProcessExit(waited: state)))
         // By name: a control channel may be kept open by its owner, and the loop would hear of it for ever.
-        for pipe in (running[number]?.pipes ?? [:]).values {
+        for pipe in (left?.pipes ?? [:]).values {
             poll.remove(pipe)
             close(pipe)
         }
-        if running[number]?.isWaitingToWrite == true { poll.remove(process.wires.input) }
-        running[number]?.wires.closeInput()
+        if left?.isWaitingToWrite == true { poll.remove(process.wires.input) }
+        left?.wires.closeInput()
         close(process.pidfd)
-        running[number] = nil
-        process.deliver(.ended(ProcessExit(waited: state)))
     }
 }
 

@@ -26,7 +26,7 @@ final class ShellSession: Sendable {
     private struct Run {
         let number: UInt64
         let record: CommandRecord
-        let events: AsyncStream<ProcessEvent>.Continuation
+        let deliver: ProcessLoop.Delivery
     }
 
     private struct State {
@@ -51,12 +51,11 @@ final class ShellSession: Sendable {
     /// The base of relative folders; nil for execd's folder.
     var folder: String? { state.withLock { $0.folder } }
 
-    /// Runs a command in the shell.
-    /// - Returns: its events. If the shell does not start, the record has the failure.
+    /// Runs a command in the shell. Its output and end are passed to `deliver` on the loop's thread.
+    /// - Returns: whether it has begun. If the shell does not start, the record has the failure.
     func run(
-        _ request: SessionRunRequest, _ record: CommandRecord
-    ) throws(UnavailableError) -> AsyncStream<ProcessEvent> {
-        let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
+        _ request: SessionRunRequest, _ record: CommandRecord, deliver: @escaping ProcessLoop.Delivery
+    ) throws(UnavailableError) -> Bool {
         try state.withLock { (state) throws(UnavailableError) in
             guard !state.isDeleted else { throw .deleted }
             guard state.run == nil else { throw .busy }
@@ -69,10 +68,10 @@ final class ShellSession: Sendable {
                 if state.shell == nil { state.shell = try start(in: state.folder, variables) }
             } catch {
                 record.ended(nil, failure: error.description, at: CommandRunner.now())
-                return continuation.finish()
+                return false
             }
             state.runs += 1
-            state.run = Run(number: state.runs, record: record, events: continuation)
+            state.run = Run(number: state.runs, record: record, deliver: deliver)
             let process = state.shell!.process
             record.began(process)
             var changed = variables.filter { state.shell!.variables[$0.key] != $0.value }
@@ -81,8 +80,8 @@ final class ShellSession: Sendable {
             let line = ShellDialogue.line(
                 run: state.runs, request.command, folder: request.cwd, variables: changed)
             process.write(Array(line.utf8))
+            return true
         }
-        return events
     }
 
     /// Kills the running command; later runs are refused.
@@ -123,10 +122,9 @@ final class ShellSession: Sendable {
                 if state.shell?.answers.isBroken == true {
                     state.shell?.answers = ControlLines(maxLine: ShellDialogue.maxAnswer)
                 }
-            case .output(_, let bytes):
+            case .output:
                 // Output between runs comes from background processes, and nobody reads it.
-                state.run?.record.produced(bytes.count)
-                state.run?.events.yield(event)
+                state.run?.deliver(event)
             case .took, .refusedInput: break
             case .ended(let status):
                 state.shell?.channel.end()
@@ -140,8 +138,7 @@ final class ShellSession: Sendable {
         guard let run = state.run else { return }
         state.run = nil
         run.record.ended(status, failure: nil, at: CommandRunner.now())
-        run.events.yield(.ended(status))
-        run.events.finish()
+        run.deliver(.ended(status))
         // Reading may have been paused for this run's client; resume it for the next.
         state.shell?.process.resumeOutput()
     }
