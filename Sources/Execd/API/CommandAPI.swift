@@ -10,7 +10,7 @@ struct CommandAPI: Sendable {
     let runner: CommandRunner
 
     func add(to http: inout HTTPAPI) {
-        http.on(.POST, "/command", threads: SpawnThreads.tasks) { try await run($0) }
+        http.on(.POST, "/command", threads: SpawnThreads.tasks) { try run(try await $0.wholeBody()) }
         http.on(.DELETE, "/command") { try await interrupt($0) }
         http.on(.GET, "/command") { try list($0) }
         http.on(.GET, "/command/status/{id}") { .json(.ok, CommandStatus(try record($0))) }
@@ -18,9 +18,9 @@ struct CommandAPI: Sendable {
         http.on(.GET, "/command/{id}/logs") { try await logs($0) }
     }
 
-    /// `POST /command`
-    private func run(_ request: HTTPRequest) async throws -> Reply {
-        var command = try CommandRequest.decode(try await request.wholeBody())
+    /// `POST /command`. Not asynchronous: what such a function needs is kept until the command ends.
+    @inline(never) private func run(_ body: [UInt8]) throws -> Reply {
+        var command = try CommandRequest.decode(body)
         // The trace goes on in the program, which may ask others (OpenTelemetry, "Environment Variables as Context Propagation
         // Carriers").
         if let span = ActiveSpan.current {

@@ -20,7 +20,9 @@ struct SessionAPI: Sendable {
             guard try await delete(id) else { throw ExecdError.unknown("session", id) }
             return .empty(.ok)
         }
-        http.on(.POST, "/session/{id}/run", threads: SpawnThreads.tasks) { try await run($0) }
+        http.on(.POST, "/session/{id}/run", threads: SpawnThreads.tasks) {
+            try run(try await $0.wholeBody(), in: $0.parameters["id"] ?? "")
+        }
     }
 
     /// - Returns: false if there is no such session.
@@ -45,8 +47,7 @@ struct SessionAPI: Sendable {
     }
 
     /// `POST /session/{id}/run`
-    private func run(_ request: HTTPRequest) async throws -> Reply {
-        let body = try await request.wholeBody(), id = request.parameters["id"] ?? ""
+    @inline(never) private func run(_ body: [UInt8], in id: String) throws -> Reply {
         guard let session = sessions[id] else { throw ExecdError.unknown("session", id) }
         var run = try SessionRunRequest.decode(body)
         run.cwd = try folder(run.cwd, from: session.folder)
