@@ -53,8 +53,11 @@ final class ExitWatcher: Sendable {
     private func run() {
         var events = EventPoll.events()
         while true {
-            for event in events.prefix((try? poll.wait(&events)) ?? 0) {
-                guard let gone = state.withLock({ $0.watched.removeValue(forKey: event.data) }) else { continue }
+            // Before the events are looked at: in one expression with them it would be those of the wait before.
+            let count = (try? poll.wait(&events)) ?? 0
+            for index in 0..<count {
+                let key = events[index].data
+                guard let gone = state.withLock({ $0.watched.removeValue(forKey: key) }) else { continue }
                 // Closing also removes it from the epoll set.
                 close(gone.descriptor)
                 ended.yield(gone.watch.end())
