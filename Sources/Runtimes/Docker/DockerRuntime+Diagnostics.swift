@@ -1,4 +1,5 @@
 import SafeText
+import Spelling
 
 /// What the server tells of a sandbox's container.
 extension DockerRuntime {

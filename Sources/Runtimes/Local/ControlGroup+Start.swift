@@ -11,20 +11,21 @@ import Netfilter
 /// that moves its only thread itself waits for nothing (`ProcessLaunch.joined`). So crun is started in the group and told to
 /// leave groups alone, and what it does with them is done here.
 extension ControlGroup {
-    /// Where version 1 has its groups, each once: some have other names, too, which are links.
-    private static var version1Hierarchies: [String] {
+    /// Where version 1 has its groups, each once: some have other names, too, which are links. And the tree of version 2 that may
+    /// stand beside them, by which systemd then knows what ends with a service: a sandbox does not.
+    private static var trees: [String] {
         entries(of: root).map { root + "/" + $0 }.filter { folder in
             var status = stat()
             return lstat(folder, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-                && access(folder + "/tasks", F_OK) == 0
+                && access(folder + "/cgroup.procs", F_OK) == 0
         }
     }
 
     /// Makes the programs' part in every hierarchy, with what limits them. The group itself is there (`make`).
     func makePrograms(_ limits: ResourceLimits) throws(RuntimeError) {
         let folders = [path.splitAtLastSlash.folder, path, programs.path]
-        for hierarchy in Self.version1Hierarchies {
-            for folder in folders.map({ hierarchy + $0 }) {
+        for tree in Self.trees {
+            for folder in folders.map({ tree + $0 }) {
                 guard mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw Self.failure(folder) }
                 try Self.inheritProcessors(folder)
             }
@@ -48,7 +49,9 @@ extension ControlGroup {
     /// The files by which a process of one thread joins the programs' part. The caller closes them.
     func openPrograms() throws(RuntimeError) -> [CInt] {
         var opened: [CInt] = []
-        for file in Self.version1Hierarchies.map({ "\($0)\(programs.path)/tasks" }) {
+        for folder in Self.trees.map({ $0 + programs.path }) {
+            // Version 2 moves processes only.
+            let file = folder + (access(folder + "/tasks", F_OK) == 0 ? "/tasks" : "/cgroup.procs")
             let descriptor = open(file, O_WRONLY | O_CLOEXEC)
             guard descriptor >= 0 else {
                 let failure = Self.failure(file)
