@@ -82,7 +82,7 @@ class Machine:
             done
             # A process in a chroot makes no user namespaces.
             mkdir -p outside && pivot_root . outside
-            exec chroot . bash -ec 'umount --lazy /outside && exec env -i container=test PATH={PATH} \
+            exec chroot . bash -ec 'umount --lazy /outside && mount --make-rshared / && exec env -i container=test PATH={PATH} \
                 /lib/systemd/systemd --log-target=journal --show-status=0'
         """
         with open(self.folder / "console", "ab") as console:
