@@ -25,7 +25,9 @@ extension FilesAPI {
                     try part.withUnsafeReadableBytes(upload.consume)
                     // What comes meanwhile is written without a change of threads, until others are to have this one.
                     let end = SystemClock.monotonicNanoseconds() + Self.longestTurn
-                    while let part = body.next(until: min(SystemClock.monotonicNanoseconds() + Self.patience, end)) {
+                    while SystemClock.monotonicNanoseconds() < end,
+                        let part = body.next(until: min(SystemClock.monotonicNanoseconds() + Self.patience, end))
+                    {
                         try part.withUnsafeReadableBytes(upload.consume)
                     }
                 }
