@@ -54,9 +54,15 @@ extension ProcessLoop {
     /// The most reads of a pipe after its process has ended. It holds no more than is read at once, but others may go on writing.
     static let maxReadAtEnd = 64
 
+    /// Reads what is there by now. Others may go on writing, as fast as it is read.
     func drain(_ number: UInt64, _ running: inout [UInt64: Running]) {
         for stream in [OutputStream.standardOutput, .standardError, .terminal] {
-            for _ in 0..<Self.maxReadAtEnd {
+            guard let pipe = running[number]?.pipes[stream], let size = running[number]?.readSize else { continue }
+            var unread: CInt = 0
+            // Of a terminal's some may be on its way.
+            let isKnown = stream != .terminal && ioctl(pipe, UInt(FIONREAD), &unread) == 0
+            let reads = isKnown ? Int(max(0, unread)) / size + 1 : Self.maxReadAtEnd
+            for _ in 0..<min(reads, Self.maxReadAtEnd) {
                 guard read(stream, number, &running) else { break }
             }
         }
