@@ -102,7 +102,11 @@ final class ProcessLoop: Sendable {
     private func watch(_ process: Running) -> RunningProcess {
         let number = numbers.add(1, ordering: .relaxed).newValue
         begun.withLock { $0.append((number, process)) }
-        for (stream, pipe) in process.pipes { poll.add(pipe, token: Slot(stream).token(number)) }
+        for (stream, pipe) in process.pipes where stream != .control {
+            poll.add(pipe, token: Slot(stream).token(number))
+        }
+        // Behind them: what comes there has them read, and closed where they have ended.
+        if let pipe = process.pipes[.control] { poll.add(pipe, token: Slot.control.token(number)) }
         // Last, since it may be over then, and all its descriptors closed.
         poll.add(process.pidfd, token: Slot.exit.token(number))
         return RunningProcess(pid: process.pid, number: number, loop: self)
