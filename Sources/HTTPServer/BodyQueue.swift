@@ -24,7 +24,7 @@ final class BodyQueue: Sendable {
         /// - Returns: the next part, and whether there is room again.
         mutating func take() -> (part: ByteBuffer?, hasRoom: Bool) {
             guard let part = parts.popFirst() else { return (nil, false) }
-            bytes -= part.readableBytes
+            bytes -= BodyQueue.weight(of: part)
             let hasRoom = isFull && bytes <= BodyQueue.few
             if hasRoom { isFull = false }
             return (part, hasRoom)
@@ -34,6 +34,9 @@ final class BodyQueue: Sendable {
     /// From so many bytes on the socket is not read, until so few are left.
     private static let most = 1 << 20
     fileprivate static let few = 512 << 10
+
+    /// The bytes that a part counts for: a small one takes more memory than it has bytes.
+    fileprivate static func weight(of part: ByteBuffer) -> Int { max(part.readableBytes, 256) }
 
     private let resume: @Sendable () -> Void
     private let state = Mutex(State())
@@ -49,7 +52,7 @@ final class BodyQueue: Sendable {
     func put(_ parts: [ByteBuffer]) -> Bool {
         let (reader, isFull) = state.withLock { state -> (Reader?, Bool) in
             guard !state.isLeft else { return (nil, false) }
-            for part in parts { state.bytes += part.readableBytes }
+            for part in parts { state.bytes += Self.weight(of: part) }
             state.parts.append(contentsOf: parts)
             if state.bytes >= Self.most { state.isFull = true }
             defer { state.waiting = nil }

@@ -68,6 +68,14 @@ import Testing
         #expect(queue.put([quarter]))
     }
 
+    @Test func `many small parts fill a queue by the memory that they take`() async throws {
+        let queue = queue()
+        #expect(!queue.put(Array(repeating: part(1, 1), count: 5000)))
+        for _ in 0..<5000 { _ = queue.next(until: 0) }
+        #expect(resumed.now == 1)
+        #expect(queue.put([part(1, 1)]))
+    }
+
     @Test(arguments: [true, false])
     func `what nobody reads any more is thrown away, and the socket goes on`(unread: Bool) async throws {
         let queue = queue()
