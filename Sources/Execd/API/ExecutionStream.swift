@@ -36,13 +36,18 @@ enum ExecutionStream {
         "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no",
     ]
 
+    /// A longer part still waits while it is on its way, so that no other is made meanwhile: 256 KiB of blank lines become 16 MiB.
+    private static let longPart = 4 * CommandRecord.maxWaiting
+
     private static func send(_ output: ExecutionOutput, _ writer: EventWriter) async throws {
         let pings = StreamPings.begin(writer)
         defer { pings.cancel() }
         var before: ByteBuffer?
         for await part in output.parts {
-            output.record.consumed(part.readableBytes)
+            let isLong = part.readableBytes > longPart
+            if !isLong { output.record.consumed(part.readableBytes) }
             try await writer.send(records: part)
+            if isLong { output.record.consumed(part.readableBytes) }
             if let before { output.gone(before) }
             before = part
         }
