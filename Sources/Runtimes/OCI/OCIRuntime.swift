@@ -120,13 +120,10 @@ struct OCIRuntime: Hashable, Sendable {
     }
 
     private func start(_ launch: ProcessLaunch) throws(SystemCallError) -> pid_t {
-        if kind == .containers, let sealed = SealedProgram.of(executable) {
-            defer { withExtendedLifetime(sealed) {} }
-            var launch = launch
-            launch.program = sealed.path
-            // Some machines' rules let nobody run what is in memory. Any other reason is the same for the file.
-            if let pid = try? launch.start() { return pid }
-        }
+        guard kind == .containers, let sealed = SealedProgram.of(executable) else { return try launch.start() }
+        defer { withExtendedLifetime(sealed) {} }
+        var launch = launch
+        launch.program = sealed.path
         return try launch.start()
     }
 }

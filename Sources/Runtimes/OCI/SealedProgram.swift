@@ -19,7 +19,7 @@ final class SealedProgram: Sendable {
     private static let maxBytes = 2 << 20
 
     /// The copy of the file as it is now; nil where that has to be run itself: a script, something large, and anything on a machine
-    /// that runs nothing from memory (vm.memfd_noexec).
+    /// that runs nothing from memory (vm.memfd_noexec, fapolicyd).
     static func of(_ path: String) -> SealedProgram? {
         guard let stamp = ChangeStamp(path) else { return nil }
         return known.withLock { known in
@@ -39,6 +39,12 @@ final class SealedProgram: Sendable {
         self.file = file
         var status = stat()
         guard fstat(self.file.number, &status) == 0, status.st_mode & S_IXUSR != 0 else { return nil }
+        // Found out here: a start that fails at its last step cannot be tried again, since its volumes have been attached.
+        var trial = ProcessLaunch([path, "--version"], environment: [])
+        trial.program = self.path
+        guard let pid = try? trial.start() else { return nil }
+        let end = ProcessExit.of(pid, within: 5000) { kill(pid, SIGKILL) }
+        if let end, end.code != 0 { return nil }
     }
 
     /// The path by which a child of this process runs it; as long as this is kept.

@@ -40,10 +40,13 @@ import Testing
         #expect(try output(after, "/a/b") == "b\n")
     }
 
-    @Test func `a script and what is not there are run as they are`() throws {
+    @Test func `a script, what is not there and what fails from memory are run as they are`() throws {
         #expect(SealedProgram.of(program) == nil)
         try "#!/bin/sh\n".write(toFile: program, atomically: true, encoding: .utf8)
         chmod(program, 0o755)
+        #expect(SealedProgram.of(program) == nil)
+        unlink(program)
+        try FileManager.default.copyItem(atPath: "/usr/bin/false", toPath: program)
         #expect(SealedProgram.of(program) == nil)
     }
 }
