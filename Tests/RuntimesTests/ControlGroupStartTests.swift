@@ -51,6 +51,19 @@ struct ControlGroupStartTests {
         #expect(printed == ["67108864", "50", "50000", "null", "no kmsg"])
     }
 
+    @Test func `nothing is started in a group that stands still`() throws {
+        let group = group
+        defer { #expect(group.remove()) }
+        try group.make(ResourceLimits())
+        try group.makePrograms(ResourceLimits())
+        #expect(group.setFrozen(true))
+        #expect {
+            _ = try group.openPrograms()
+        } throws: {
+            "\($0)".contains("is frozen")
+        }
+    }
+
     @Test func `its list of devices is the one that the OCI runtime is given`() {
         let lines = DeviceRule.version1Lines
         #expect(lines.first?.file == "deny" && lines.first?.line == "a")

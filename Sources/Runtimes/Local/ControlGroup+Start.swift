@@ -48,6 +48,10 @@ extension ControlGroup {
 
     /// The files by which a process of one thread joins the programs' part. The caller closes them.
     func openPrograms() throws(RuntimeError) -> [CInt] {
+        // What joins one that is frozen stands still, and the thread that starts it with it.
+        guard !programs.isFrozen else {
+            throw .system(action: "starting in \(programs.path)", reason: "a control group above it is frozen")
+        }
         var opened: [CInt] = []
         for folder in Self.trees.map({ $0 + programs.path }) {
             // Version 2 moves processes only.
