@@ -100,7 +100,9 @@ struct Command: ParsableCommand {
             }
         }
         Console.say("the gateway listens on \(options.host):\(address.port ?? 0)\n")
-        try ServiceManager.tellReady()
+        do { try ServiceManager.tellReady() } catch {
+            logger.warning("systemd may take the program for one that does not start", metadata: ["error": "\(error)"])
+        }
         let export = exports.start()
         await signals.wait()
         following.cancel()
