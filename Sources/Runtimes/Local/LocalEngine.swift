@@ -201,7 +201,8 @@ package final class LocalEngine: Sendable {
     package func prepare(_ spec: EngineSpec) async throws(RuntimeError) -> PreparedSandbox {
         let connected = try await connect(spec)
         do throws(RuntimeError) { try await furnish(spec.id) } catch {
-            try? await delete(spec.id)
+            // In a separate task, because this one may have been cancelled.
+            await Task { try? await delete(spec.id) }.value
             throw error
         }
         return connected
