@@ -99,7 +99,13 @@ struct Command: ParsableCommand {
                 if let file, let keys { group.addTask { await file.follow(keys, logger) } }
             }
         }
-        Console.say("the gateway listens on \(options.host):\(address.port ?? 0)\n")
+        let greeting = "the gateway listens on \(options.host):\(address.port ?? 0)"
+        // Whoever collects lines of JSON takes nothing else.
+        if options.logFormat == LogFormat.text.rawValue {
+            Console.say(greeting + "\n")
+        } else {
+            logger.info("\(greeting)")
+        }
         do { try ServiceManager.tellReady() } catch {
             logger.warning("systemd may take the program for one that does not start", metadata: ["error": "\(error)"])
         }

@@ -69,6 +69,11 @@ extension Program {
         tellReady()
     }
 
+    /// For whoever has started it. Whoever collects lines of JSON takes nothing else.
+    func say(_ text: String) {
+        if settings.log.format == .text { Console.say(text + "\n") } else { logger.info("\(text)") }
+    }
+
     /// Whoever waits for the program to serve.
     func tellReady() {
         do { try ServiceManager.tellReady() } catch {
@@ -136,7 +141,7 @@ struct GuardCommand: ParsableCommand {
         } start: { program in
             let guardian = try await EgressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
-            Console.say("the guard serves on \(guardian.adminSocket)\n")
+            program.say("the guard serves on \(guardian.adminSocket)")
             program.tellReady()
             return Program.Running(stop: { await guardian.shutdown() }) { guardian.change(to: $0, program.logger) }
         }
@@ -162,7 +167,8 @@ struct IngressCommand: ParsableCommand {
         } start: { program in
             let gateway = try await IngressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
-            Console.say("the gateway listens on \(Greeting.address(program.settings.gateway.host, gateway.port))\n")
+            program.say(
+                "the gateway listens on \(Greeting.address(program.settings.gateway.host, gateway.port))")
             program.tellReady()
             return Program.Running {
                 await gateway.shutdown()

@@ -11,13 +11,15 @@ import Netfilter
 /// that moves its only thread itself waits for nothing (`ProcessLaunch.joined`). So crun is started in the group and told to
 /// leave groups alone, and what it does with them is done here.
 extension ControlGroup {
-    /// Where version 1 has its groups, each once: some have other names, too, which are links. And the tree of version 2 that may
-    /// stand beside them, by which systemd then knows what ends with a service: a sandbox does not.
+    /// Where version 1 has its groups, each once: some have other names, too, which are links. Where systemd runs, also the tree of
+    /// version 2 that may stand beside them: by that it knows what ends with a service, and a sandbox does not. To join it is to wait as
+    /// above, so elsewhere it is left out.
     private static var trees: [String] {
-        entries(of: root).map { root + "/" + $0 }.filter { folder in
+        let needed = access("/run/systemd/system", F_OK) == 0 ? "/cgroup.procs" : "/tasks"
+        return entries(of: root).map { root + "/" + $0 }.filter { folder in
             var status = stat()
             return lstat(folder, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-                && access(folder + "/cgroup.procs", F_OK) == 0
+                && access(folder + needed, F_OK) == 0
         }
     }
 
