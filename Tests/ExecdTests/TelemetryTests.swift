@@ -50,9 +50,9 @@ import Tracing
         ("http://10.0.0.9:80:80", "IP address"), ("http://2130706433", "IP address"),
         ("http://u:p@10.0.0.9", "without user"), ("http://10.0.0.9/?k=p", "without user"),
         ("http://10.0.0.9/#p", "without user"),
-        ("http://10.0.0.9\r\nx: p", "no URL"), ("http://10.0.0.9/é", "no URL"), ("http://", "IP address"),
+        ("http://10.0.0.9\r\nx: p", "not a URL"), ("http://10.0.0.9/é", "not a URL"), ("http://", "IP address"),
         ("http://[::1", "IP address"), ("http://[::1]x", "IP address"), ("http://[10.0.0.9]", "IP address"),
-        ("file:///etc/passwd", "http://"), ("http://10.0.0.9/" + String(repeating: "p", count: 3000), "no URL"),
+        ("file:///etc/passwd", "http://"), ("http://10.0.0.9/" + String(repeating: "p", count: 3000), "not a URL"),
     ])
     func `a URL that names no collector within reach is refused, and not repeated`(url: String, word: String) {
         let settings = read(with: ["OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_TRACES_EXPORTER": "otlp"])

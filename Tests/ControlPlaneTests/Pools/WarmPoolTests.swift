@@ -184,7 +184,8 @@ extension House {
             let id = try house.pools.buffer("p").available[0]
             house.store.failing.withLock { $0 = true }
             await #expect(throws: APIError.self) { try await house.service.create(house.request()) }
-            #expect(house.runtime.log.contains("delete \(id)") && !house.runtime.log.contains("begin \(id)"))
+            // It is stored when it runs, and ends where that fails.
+            #expect(house.runtime.log.contains("delete \(id)") && house.service.catalog[id] == nil)
         }
         #expect(house.runtime.left.isEmpty)
     }

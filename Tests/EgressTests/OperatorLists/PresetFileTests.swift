@@ -40,7 +40,8 @@ import Testing
         #expect(failure { try PresetFile.all(in: own.path) }.hasPrefix(own.path + "/mine2.json: "))
         try write("Not A Name", to: "mine.json", in: own)
         #expect(
-            failure { try PresetFile.all(in: own.path) }.hasPrefix(own.path + "/mine.json: \"Not A Name\" is no name"))
+            failure { try PresetFile.all(in: own.path) }
+                .hasPrefix(own.path + "/mine.json: \"Not A Name\" is not a preset name"))
         try Data("[".utf8).write(to: URL(filePath: own.path + "/mine.json"))
         #expect(failure { try PresetFile.all(in: own.path) }.hasPrefix(own.path + "/mine.json: "))
     }

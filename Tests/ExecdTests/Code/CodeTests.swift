@@ -154,7 +154,7 @@ final class Once: Sendable {
                 in: id,
                 at: "begun"
             ) { _ = try await execd.ask("DELETE", "/code?id=\(id)") }
-            #expect(run.error?.ename == "KernelDied" && run.error?.evalue.contains("heed") == true)
+            #expect(run.error?.ename == "KernelDied" && run.error?.evalue.contains("ignored") == true)
             #expect(try await execd.code("1", in: id).value == "1")
         }
     }
