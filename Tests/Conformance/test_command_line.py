@@ -163,7 +163,7 @@ def test_a_server_that_is_not_there_and_a_key_that_is_wrong_are_told_apart(run, 
     assert b"Is the server running" in said and server.key.encode() not in said
     said = run("sandbox", "list", status=FORBIDDEN, OPEN_SANDBOX_API_KEY="m1staken")
     assert b"sallyport key create" in said and b"m1staken" not in said
-    assert b"is no server" in run("status", status=USAGE, OPEN_SANDBOX_DOMAIN="ftp://x")
+    assert b"is not the address of a server" in run("status", status=USAGE, OPEN_SANDBOX_DOMAIN="ftp://x")
     assert b"no key can be read" in run("status", "--api-key-file", "/nonexistent", status=USAGE)
 
 

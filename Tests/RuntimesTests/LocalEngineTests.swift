@@ -436,7 +436,7 @@ final class TestRuntime: Sendable {
             let error = await #expect(throws: RuntimeError.self) {
                 try await test.runtime.prepare(test.spec("foreign-1", "true"))
             }
-            #expect("\(error!)".contains("a link \(name) that is none of this server's"), "\(error!)")
+            #expect("\(error!)".contains("a link \(name) that is not this server's"), "\(error!)")
             #expect(try route.index(of: name) == index)
             _ = try await test.runtime.prepare(test.spec("foreign-2", "true"))
             try await test.runtime.delete("foreign-2")
