@@ -22,7 +22,7 @@ def run(code, server, folder):
 def test_the_first_example_prints_what_the_readme_says(server, tmp_path):
     top = (ROOT / "README.md").read_text().split("\n## ")[0]
     [code] = re.findall(r"^```python\n(.*?)^```", top, re.S | re.M)
-    assert "It prints `denied`" in top
+    assert "it prints `denied`" in top
     assert run(code, server, tmp_path) == "denied\n"
 
 
