@@ -82,7 +82,7 @@ Maintainer: Sallyport maintainers <sallyport@example.invalid>
 Section: admin
 Priority: optional
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
-Depends: $needs, libcurl4, ca-certificates, crun | runc, skopeo, umoci, e2fsprogs
+Depends: $needs, libcurl4, ca-certificates, passwd, crun | runc, skopeo, umoci, e2fsprogs
 Recommends: mmdebstrap
 Suggests: s3fs, docker.io, runsc
 Description: network and security plane for sandboxes of AI agents
