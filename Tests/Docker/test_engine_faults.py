@@ -67,7 +67,12 @@ def full(plain_engine):
     try:
         with open(ballast, "wb") as file:
             space = os.statvfs(data)
-            os.posix_fallocate(file.fileno(), 0, (space.f_bfree - 64) * space.f_frsize)
+            # The file system takes some of it to note where the file lies.
+            for left in (64, 1 << 12, 1 << 16):
+                with contextlib.suppress(OSError):
+                    os.posix_fallocate(file.fileno(), 0, (space.f_bfree - left) * space.f_frsize)
+                    break
+            file.seek(0, os.SEEK_END)
             with contextlib.suppress(OSError):
                 while file.write(bytes(1 << 16)):
                     file.flush()

@@ -261,7 +261,8 @@ def test_a_bucket_is_read_and_written_over_a_restart_and_goes_with_its_sandbox(e
     server.kill()
     server.start()
     assert run(sandbox, "cat /mnt/bucket/new.txt") == "of the sandbox"
-    assert httpx.get(f"http://{storage}/data/new.txt").text == "of the sandbox\n"
+    # The program makes an object when a file is made, and fills it when that is closed.
+    eventually(lambda: httpx.get(f"http://{storage}/data/new.txt").text == "of the sandbox\n", what="the object")
     assert server.api.delete(f"/v1/sandboxes/{sandbox.id}").status_code == 204
     sandbox.close()
     assert not [line for line in open("/proc/self/mounts") if "fuse" in line and str(engine.folder) in line]
