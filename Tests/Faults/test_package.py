@@ -7,11 +7,10 @@ import shutil
 import subprocess
 
 import pytest
-from support.machine import FIRST, Machine
+from support.machine import CONFIGURATION, FIRST, Machine
 from support.server import ROOT
 from support.waiting import eventually
 
-CONFIGURATION = "/etc/sallyport/sallyport.toml"
 # Not where the package's own configuration has it.
 STATE = "/srv/sallyport"
 # What a removal runs before anything is gone.
@@ -49,11 +48,8 @@ class Installed(Machine):
         subprocess.run(["scripts/base-image.sh", str(base)], cwd=ROOT, check=True, capture_output=True, timeout=600)
         super().__init__(folder / "machine", folders={package.parent: package.parent, self.state: STATE, base: f"{STATE}/base"})
 
-    def write(self, text):
-        self.run("sh", "-c", f'printf %s "$1" > {CONFIGURATION}', "sh", text)
-
     def spoil(self, text):
-        self.write(text + "[local\n")
+        self.configure(text + "[local\n")
 
     def sallyport(self, *words, **options):
         return self.run("sallyport", *words[:2], "--config", CONFIGURATION, *words[2:], **options)
@@ -61,10 +57,6 @@ class Installed(Machine):
     def waits(self):
         eventually(lambda: "healthy" in subprocess.run(self.words("sallyport", "status", "--config", CONFIGURATION),
                                                        capture_output=True, text=True).stdout, what=self.journal)
-
-    def main(self, unit):
-        """Its first process, as the machine sees it."""
-        return self.run("systemctl", "show", "--property=MainPID", "--value", unit).strip()
 
     def version(self):
         return self.run("dpkg-query", "--show", "--showformat", "${Status} ${Version}", "sallyport")
@@ -123,7 +115,7 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(machine):
     # A configuration that cannot be read holds up nothing where nothing is.
     machine.spoil(kept)
     assert "the removal goes on" in run("unshare", "--mount", "sh", "-c", f"mount -t tmpfs none /sys && {PRERM} remove 2>&1")
-    machine.write(kept)
+    machine.configure(kept)
 
     # A server that is not the package's unit.
     run("systemd-run", "--quiet", "--unit=other", "sallyport", "serve", "--config", CONFIGURATION)
@@ -136,7 +128,7 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(machine):
 
     # The unit: an upgrade restarts it, and sandboxes go on.
     kept += "# of the operator\n"
-    machine.write(kept)
+    machine.configure(kept)
     run("systemctl", "enable", "--now", "sallyport")
     machine.waits()
     before, owner = machine.main("sallyport"), (machine.state / "owner").read_text()
@@ -161,7 +153,7 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(machine):
     assert f"Correct {CONFIGURATION}" in refused and "/sys/fs/cgroup/" in refused, refused
     # dpkg notes what was asked for.
     assert machine.version() == f"deinstall ok installed {SECOND}" and sandboxes_processes(machine)
-    machine.write(kept)
+    machine.configure(kept)
     assert f"removed the sandbox {name}" in run("dpkg", "--remove", "sallyport")
     assert not sandboxes_processes(machine)
     assert (machine.state / "secrets").is_dir() and run("cat", CONFIGURATION) == kept

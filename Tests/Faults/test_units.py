@@ -4,8 +4,7 @@ import json
 import subprocess
 
 import pytest
-from support.installed import CONFIGURATION
-from support.machine import Machine
+from support.machine import CONFIGURATION, Machine
 from support.server import BASE_IMAGE
 from support.waiting import eventually
 
@@ -31,7 +30,7 @@ def machine(package, tmp_path_factory):
     machine = Machine(tmp_path_factory.mktemp("machine"), {package.parent: "/package", BASE_IMAGE: "/base", state: "/var/lib/sallyport"})
     try:
         machine.run("dpkg", "--install", f"/package/{package.name}")
-        machine.run("sh", "-c", f'printf %s "$1" > {CONFIGURATION}', "sh", SETTINGS)
+        machine.configure(SETTINGS)
         machine.run("sh", "-c", "echo ARGUMENTS=--directory 127.0.0.1:28800 --host 127.0.0.1 --log-format json > /etc/sallyport/ingress.conf")
         yield machine
     finally:
@@ -40,8 +39,7 @@ def machine(package, tmp_path_factory):
 
 def status(machine, unit):
     """Of the unit's first process, from /proc."""
-    pid = machine.run("systemctl", "show", "--property=MainPID", "--value", unit).strip()
-    return dict(line.split(":\t", 1) for line in machine.run("cat", f"/proc/{pid}/status").splitlines() if ":\t" in line)
+    return dict(line.split(":\t", 1) for line in machine.run("cat", f"/proc/{machine.main(unit)}/status").splitlines() if ":\t" in line)
 
 
 def sallyport(machine, *words, **options):
@@ -72,9 +70,9 @@ def test_each_unit_serves_when_it_has_started_and_has_no_rights_it_does_not_need
 
     # A crash of one is no matter to the others, nor to the sandbox.
     for unit in UNITS:
-        before = machine.run("systemctl", "show", "--property=MainPID", "--value", unit)
+        before = machine.main(unit)
         machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", unit)
-        eventually(lambda: machine.run("systemctl", "show", "--property=MainPID", "--value", unit) not in (before, "0\n"), what=unit)
+        eventually(lambda: machine.main(unit) not in (before, "0"), what=unit)
         machine.run("systemctl", "start", unit)
         assert sallyport(machine, "sandbox", "exec", name, "--", "echo", "still") == "still\n"
     eventually(lambda: asks(machine, name) == "of the sandbox\n", what="the port again")

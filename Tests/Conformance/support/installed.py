@@ -6,8 +6,6 @@ from .machine import Machine
 from .server import BASE_IMAGE, AllInOneServer
 from .waiting import patient
 
-CONFIGURATION = "/etc/sallyport/sallyport.toml"
-
 
 class Unit:
     """A unit of systemd, where tests know the process of a server."""
@@ -45,7 +43,7 @@ class InstalledServer(AllInOneServer):
         shared = {place: place for place in (self.folder, BASE_IMAGE, package.parent, *folders)}
         self.machine = Machine(folder, shared, has_network=False)
         self.machine.run("dpkg", "--install", str(package))
-        self.machine.run("cp", str(self.config), CONFIGURATION)
+        self.machine.configure(self.config.read_text())
 
     def write_configuration(self):
         super().write_configuration()

@@ -12,6 +12,9 @@ NEEDS = ["crun", "skopeo", "umoci", "e2fsprogs", "libmnl0", "libnftnl11", "libsq
          "systemd", "systemd-sysv"]
 # The version of the `package` that tests install.
 FIRST = "0.0.1"
+CONFIGURATION = "/etc/sallyport/sallyport.toml"
+# Where systemd has its groups, with either version and with both.
+HIERARCHIES = [pathlib.Path("/sys/fs/cgroup"), pathlib.Path("/sys/fs/cgroup/systemd"), pathlib.Path("/sys/fs/cgroup/unified")]
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # Of all that a Debian starts, the log alone. The rest is about hardware, terminals and settings of the kernel, which are the host's;
 # so is /dev, where the log is not to make its socket.
@@ -75,7 +78,7 @@ class Machine:
             mount -t tmpfs -o mode=755 tmpfs run
             {binds}
             ip link set lo up
-            for groups in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+            for groups in {" ".join(map(str, HIERARCHIES))}; do
                 [ -f $groups/cgroup.procs ] || continue
                 mkdir -p $groups/{self.group}
                 echo $$ > $groups/{self.group}/cgroup.procs
@@ -122,6 +125,13 @@ class Machine:
         assert done.returncode == status, f"{words}: {done.returncode} {done.stdout[-3000:]} {done.stderr[-3000:]} {self.journal()}"
         return done.stdout + (done.stderr if status else "")
 
+    def configure(self, text):
+        self.run("sh", "-c", f'printf %s "$1" > {CONFIGURATION}', "sh", text)
+
+    def main(self, unit):
+        """The number of its first process there; 0 for none."""
+        return self.run("systemctl", "show", "--property=MainPID", "--value", unit).strip()
+
     def journal(self, *words):
         return subprocess.run(self.words("journalctl", "--no-pager", "--output=cat", "--lines=40", *words), capture_output=True, text=True).stdout
 
@@ -129,8 +139,10 @@ class Machine:
         self.halt()
         self.holder.kill()
         self.holder.wait()
-        for group in pathlib.Path("/sys/fs/cgroup").glob(f"**/{self.group}"):
-            eventually(lambda: self._remove(group), what=f"the end of {group}")
+        for hierarchy in HIERARCHIES:
+            group = hierarchy / self.group
+            if group.exists():
+                eventually(lambda: self._remove(group), what=f"the end of {group}")
 
     @staticmethod
     def _remove(group):
