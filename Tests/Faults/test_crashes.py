@@ -3,6 +3,7 @@ not left nothing (docs/threats.md, E19 and E22)."""
 
 import pathlib
 import random
+import subprocess
 import threading
 import time
 from datetime import timedelta
@@ -13,6 +14,7 @@ from opensandbox import SandboxSync
 from opensandbox.models.sandboxes import NetworkRule
 from support.server import deny_but
 from support.inside import fetches, resolves, say
+from support.leftovers import GROUPS, name_of
 from support.length import times
 from support.waiting import eventually
 
@@ -188,6 +190,25 @@ def test_a_deletion_that_is_cut_short_is_finished(own_server, seed):
         for name in own_server.ids():
             assert client.get(f"/v1/sandboxes/{name}").json()["status"]["state"] == "Running"
             assert client.delete(f"/v1/sandboxes/{name}").status_code == 204
+    own_server.expect_nothing_left()
+
+
+def test_a_control_group_that_was_in_use_is_removed_by_the_next_server(own_server):
+    sandbox = own_server.create()
+    # Below what the server looks through, so that it neither ends this process nor can remove the group.
+    group = GROUPS / ("" if (GROUPS / "cgroup.controllers").exists() else "pids") / "sallyport" / name_of(sandbox.id)
+    (group / "programs/held").mkdir()
+    holder = subprocess.Popen(["sleep", "600"])
+    try:
+        (group / "programs/held/cgroup.procs").write_text(str(holder.pid))
+        sandbox.kill()
+        assert own_server.ids() == []
+        own_server.kill()
+        own_server.start()
+    finally:
+        holder.kill()
+        holder.wait()
+    eventually(lambda: not group.exists(), within=20, what="the end of the control group")
     own_server.expect_nothing_left()
 
 

@@ -102,6 +102,8 @@ import Testing
         try shell("chattr +i . && mount --bind '\(tree)' '\(tree)'")
         let aside = try #require(try TreeRemoval.setAside(tree, into: folder.path + "/removed"))
         #expect(access(tree, F_OK) != 0 && access(aside, F_OK) == 0)
+        let name = URL(fileURLWithPath: aside).lastPathComponent
+        #expect(TreeRemoval.nameBefore(aside: name) == URL(fileURLWithPath: tree).lastPathComponent)
         mkdir(tree, 0o755)
         try TreeRemoval.remove(aside)
         #expect(access(aside, F_OK) != 0 && access(tree, F_OK) == 0)

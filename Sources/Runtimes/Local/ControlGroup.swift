@@ -15,6 +15,9 @@ struct ControlGroup: Hashable, Sendable {
     /// The group that those of all sandboxes of this machine are in, whichever server made them.
     static let sandboxesPath = "/sallyport"
 
+    /// - Parameter name: the sandbox's public one.
+    static func ofSandbox(_ name: String) -> ControlGroup { ControlGroup(path: sandboxesPath + "/" + name) }
+
     static var isVersion2: Bool { access(root + "/cgroup.controllers", F_OK) == 0 }
 
     var isFrozen: Bool {
@@ -131,5 +134,19 @@ struct ControlGroup: Hashable, Sendable {
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
         return Glibc.write(descriptor, text, text.utf8.count) == text.utf8.count
+    }
+}
+
+extension Leftovers {
+    /// Removes what is left of a sandbox whose name is free: first its control group, then the files. By the name of these the next
+    /// server knows the group, should this one end before.
+    func take(_ files: String, _ group: ControlGroup, of sandbox: String? = nil) {
+        take("the control group and the files of \(sandbox ?? files)", of: sandbox) {
+            group.kill()
+            guard group.remove() else {
+                throw RuntimeError.system(action: "removing the control group \(group.path)", reason: "it is in use")
+            }
+            try TreeRemoval.remove(files)
+        }
     }
 }

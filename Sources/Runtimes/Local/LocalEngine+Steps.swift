@@ -65,13 +65,7 @@ extension LocalEngine {
         folder.unmount()
         volumes.end(record, folder)
         try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
-        if !group.remove() {
-            removals.take("the control group of \(id)", of: id) {
-                guard group.remove() else {
-                    throw RuntimeError.system(action: "removing \(group.path)", reason: "it is in use")
-                }
-            }
-        }
+        _ = group.remove()
         try setAside(folder, of: id)
         volumes.release(record)
         users.end(record.users, in: folder)
@@ -80,16 +74,16 @@ extension LocalEngine {
         state.withLock { $0.pool.release(record.link.host) }
     }
 
-    /// Frees a sandbox's name at once. Its files are removed in the background, since there may be many, or removal may
-    /// fail.
+    /// Frees a sandbox's name at once. Its files are removed in the background, since there may be many, or removal may fail; so is
+    /// its control group, if a process in it has not ended yet.
     func setAside(_ folder: SandboxFolder, of id: String) throws(RuntimeError) {
         do throws(RemovalError) {
             guard let aside = try TreeRemoval.setAside(folder.path, into: configuration.removedDirectory) else {
                 return
             }
             // On a full disk the space is needed at once.
-            if (try? reserve.check()) == nil, (try? TreeRemoval.remove(aside)) != nil { return }
-            removals.take(files: aside, of: id)
+            if (try? reserve.check()) == nil, folder.group.remove(), (try? TreeRemoval.remove(aside)) != nil { return }
+            removals.take(aside, folder.group, of: id)
         } catch {
             throw .system(action: "deleting \(id)", reason: "\(error)")
         }

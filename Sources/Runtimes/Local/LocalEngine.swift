@@ -80,11 +80,12 @@ package final class LocalEngine: Sendable {
         // Create it now, since a deletion must not need disk space.
         mkdir(configuration.removedDirectory, 0o700)
         // Incomplete creates and removals of an earlier server.
-        for folder in [configuration.removedDirectory, configuration.stateDirectory] {
-            for name in ControlGroup.entries(of: folder)
-            where folder == configuration.removedDirectory || name.hasPrefix(".") && name != ".removed" {
-                removals.take(files: folder + "/" + name)
-            }
+        for name in ControlGroup.entries(of: configuration.removedDirectory) {
+            removals.take(configuration.removedDirectory + "/" + name, .ofSandbox(TreeRemoval.nameBefore(aside: name)))
+        }
+        for name in ControlGroup.entries(of: configuration.stateDirectory)
+        where name.hasPrefix(".") && name != ".removed" {
+            removals.take(configuration.stateDirectory + "/" + name, .ofSandbox(name))
         }
         users = try UserNamespaces(
             IdentifierLeases(configuration.userNamespaces, foreign: .ofThisMachine()), logger: logger

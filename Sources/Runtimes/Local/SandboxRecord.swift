@@ -63,7 +63,7 @@ struct SandboxFolder: Hashable, Sendable {
 
     /// The sandbox's public name, which its folder, control group and container have.
     var name: String { path.splitAtLastSlash.name }
-    var group: ControlGroup { ControlGroup(path: ControlGroup.sandboxesPath + "/" + name) }
+    var group: ControlGroup { .ofSandbox(name) }
 
     func file(_ name: String) -> String { path + "/" + name }
 

@@ -73,6 +73,11 @@ package struct TreeRemoval {
         } ?? nil
     }
 
+    /// What something was called before it was set aside under this name.
+    package static func nameBefore(aside name: String) -> String {
+        name.lastIndex(of: "-").map { String(name[..<$0]) } ?? name
+    }
+
     /// - Returns: whether it is gone.
     private mutating func remove(
         _ name: UnsafePointer<CChar>, in folder: CInt, level: Int, isFolder: Bool
