@@ -1,6 +1,7 @@
 import HTTPServer
 import HTTPWire
 import JSON
+import Logging
 import NIOHTTP1
 import Runtimes
 
@@ -76,15 +77,23 @@ struct ErrorBody: Encodable, Sendable {
 }
 
 extension Reply {
-    /// The contract's answer to a request that an error ended.
-    static func error(_ error: any Error, _ request: HTTPRequest) -> Reply {
-        switch error {
-        case let error as APIError: .error(error)
-        case RoutingError.unknownRoute: .error(.unknownRoute)
-        case is RoutingError: .error(.wrongMethod)
-        case is HTTPBodyError: .error(.tooLarge(error))
-        case let error as HTTPMessageError: .error(APIError(error.status, error.code, "\(error)"))
-        default: .error(APIError(.internalServerError, "INTERNAL_ERROR", "the request failed"))
+    /// The contract's answer to a request that an error ended. An error that the contract does not know is a fault of the server's:
+    /// the log has it, and the client learns nothing of it.
+    static func errors(_ logger: Logger) -> @Sendable (any Error, HTTPRequest) -> Reply {
+        { error, request in
+            switch error {
+            case let error as APIError: return .error(error)
+            case RoutingError.unknownRoute: return .error(.unknownRoute)
+            case is RoutingError: return .error(.wrongMethod)
+            case is HTTPBodyError: return .error(.tooLarge(error))
+            case let error as HTTPMessageError: return .error(APIError(error.status, error.code, "\(error)"))
+            default:
+                logger.error(
+                    "a request failed",
+                    metadata: ["method": "\(request.method)", "path": "\(request.path)", "error": "\(error)"])
+                return .error(
+                    APIError(.internalServerError, "INTERNAL_ERROR", "the request failed: the server's log says why"))
+            }
         }
     }
 

@@ -89,7 +89,8 @@ final class LifecycleAPI: Sendable {
 
     /// Its routes, which all stand at `/` and at `/v1` but for those about the server itself.
     var http: HTTPAPI {
-        var http = HTTPAPI(.decoded, logger: logger, admit: { [self] in try admit($0, $1) }, render: Reply.error)
+        var http = HTTPAPI(
+            .decoded, logger: logger, admit: { [self] in try admit($0, $1) }, render: Reply.errors(logger))
         http.maxBody = Self.maxBody
         http.sendsRequestIDs = true
         http.settled = settled

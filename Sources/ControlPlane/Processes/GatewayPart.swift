@@ -57,7 +57,7 @@ package final class GatewayPart: Sendable {
         gateway = Gateway(
             configuration: configuration, directory: directory, group: group,
             dialer: settings.gateway.reachesLoopback ? link : nil, logger: logger)
-        var http = HTTPAPI(.exact, logger: logger, render: Reply.error)
+        var http = HTTPAPI(.exact, logger: logger, render: Reply.errors(logger))
         http.on(.GET, "/metrics") { _ in .metrics(metrics.prometheusText()) }
         http.on(.GET, "/ready") { _ in .empty(directory.isCurrent ? .ok : .serviceUnavailable) }
         metricsServer = HTTPServer(group: group, logger: logger, application: http)
