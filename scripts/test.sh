@@ -5,8 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 logs=$(mktemp -d)
-builder=
-trap '[ -z "$builder" ] || kill -- "-$builder" 2>/dev/null; rm -rf "$logs"' EXIT
+trap 'rm -rf "$logs"' EXIT
 
 # Each call of swift leaves empty folders.
 mkdir "$logs/swift"
@@ -23,28 +22,8 @@ step() {
 # The release build refuses some of what the debug build of the tests takes, and warns of more. It is what users run, and
 # what pytest drives.
 step "building the programs (release)" build make --no-print-directory build || exit 1
-# pytest mostly waits, and drives the programs above, so the modules' tests are built beside it: ten minutes less of a first run.
-tests() {
-    build nice -n 19 swift build --build-tests >"$logs/build.log" 2>&1 && return
-    grep -E 'error:' "$logs/build.log" || cat "$logs/build.log"
-    echo "test: the tests of the modules do not build; pytest goes on" >&2
-    return 1
-}
-# In a process group of its own, which ends with this script.
-set -m
-step "building the tests, beside pytest" tests &
-builder=$!
-set +m
-python() {
-    SALLYPORT_BINARY=$PWD/.build/release/sallyport SALLYPORT_SIDECAR=$PWD/.build/release/sallyport-egress \
-        PYTEST_ADDOPTS="--junitxml=$logs/pytest.xml" ./scripts/conformance.sh 2>&1 | tee "$logs/pytest.log"
-    echo "${PIPESTATUS[0]}" >"$logs/pytest.status"
-}
-step "pytest" python
-wait "$builder" || { cat "$logs/build.log"; exit 1; }
-builder=
+step "building the tests" build swift build --build-tests || exit 1
 build swift test list --skip-build >"$logs/tests" 2>/dev/null
-
 # One module at a time: Swift Testing begins all tests at once, and hundreds on two processors keep each other waiting.
 # A hang is a failure, too: the limit is far above what the tests take. Only an interrupt ends the tests' process with
 # swift's own.
@@ -55,6 +34,12 @@ module() {
 for module in $(sed -nE 's/^([A-Za-z_][A-Za-z0-9_]*)\..*/\1/p' "$logs/tests" | sort -u); do
     step "$module" module "$module"
 done
+python() {
+    SALLYPORT_BINARY=$PWD/.build/release/sallyport SALLYPORT_SIDECAR=$PWD/.build/release/sallyport-egress \
+        PYTEST_ADDOPTS="--junitxml=$logs/pytest.xml" ./scripts/conformance.sh 2>&1 | tee "$logs/pytest.log"
+    echo "${PIPESTATUS[0]}" >"$logs/pytest.status"
+}
+step "pytest" python
 
 echo "$SECONDS" >"$logs/together"
 python3 scripts/summary.py "$logs"
