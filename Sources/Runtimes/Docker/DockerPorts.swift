@@ -39,6 +39,11 @@ final class DockerPorts: Sendable {
         guard let names = File.names(in: folder) else {
             throw .system(action: "reading \(folder)", reason: String(cString: strerror(errno)))
         }
+        // Of a server that was killed before the file had its name. No other sandbox has the id, so nobody would write over it.
+        for name in names where name.hasSuffix(ReplacementFile.suffix) {
+            guard LocalEngine.isIdentifier(String(name.dropLast(ReplacementFile.suffix.count))) else { continue }
+            unlink(folder + "/" + name)
+        }
         var found: [String: Lease] = [:]
         for id in names where LocalEngine.isIdentifier(id) {
             guard let bytes = try? File.read(folder + "/" + id),

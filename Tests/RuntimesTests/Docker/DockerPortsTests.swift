@@ -53,6 +53,16 @@ import Testing
         #expect(File.names(in: folder)?.count == 3)
     }
 
+    @Test func `what a killed server was writing goes, and other files stay`() throws {
+        let folder = try folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        for name in ["one.new", "a.b.new", "new"] {
+            try "{".write(toFile: folder + "/" + name, atomically: false, encoding: .utf8)
+        }
+        #expect(try ports(folder).all.isEmpty)
+        #expect(Set(File.names(in: folder) ?? []) == ["a.b.new", "new"])
+    }
+
     @Test func `a server that publishes nothing says so`() throws {
         let folder = try folder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
