@@ -173,7 +173,14 @@ extension SandboxService {
         case (.ready, false):
             // Kept: the folder may be put back. A create from it is refused meanwhile.
             logger.error("the files of a snapshot are not there", metadata: ["snapshot": "\(snapshot.id)"])
-        case (.ready, true), (.failed, _): break
+        case (.failed, true):
+            // An engine goes on with what a server asked for that was killed, and may be done after the next one has looked.
+            do throws(RuntimeError) { try await runtime.deleteSnapshot(snapshot.id) } catch {
+                logger.error(
+                    "removing what a failed snapshot has left did not work",
+                    metadata: ["snapshot": "\(snapshot.id)", "error": "\(error)"])
+            }
+        case (.ready, true), (.failed, false): break
         }
     }
 

@@ -321,6 +321,16 @@ extension House {
         await house.service.captures.callOff(sandbox)
     }
 
+    @Test func `what an engine finished after its snapshot had failed is removed`() async throws {
+        let house = try House()
+        let id = try await house.captured(try await house.create())
+        house.everything.snapshotTable.rows.withLock { $0[id]?.state = .failed }
+        let next = house.restarted()
+        try await next.recover()
+        #expect(house.runtime.state.withLock { $0.snapshots.isEmpty })
+        #expect(next.snapshots[id]?.state == .failed)
+    }
+
     @Test func `a snapshot whose record cannot be read keeps its files`() async throws {
         let house = try House()
         let id = try await house.captured(try await house.create())
