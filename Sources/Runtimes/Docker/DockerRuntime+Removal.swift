@@ -10,10 +10,9 @@ extension DockerRuntime {
     package func delete(_ id: String) async throws(RuntimeError) {
         let id = try Self.checked(id)
         let found = try await container(id)
+        if let found { noteImage(found, of: id) }
         try await remove(id)
-        if let snapshot = found?[label: DockerNames.snapshotKey], !snapshot.isEmpty, let image = found?.image {
-            await forgetImage(image, of: snapshot)
-        }
+        await forgetImage(of: id)
     }
 
     /// Removes what a create has left, now or as soon as the engine lets it.
@@ -150,8 +149,9 @@ extension DockerRuntime {
     }
 
     package func owned() async throws(RuntimeError) -> [String] {
+        await forgetImages()
         // A sandbox that only the guard knows, whose removal was interrupted.
-        Set(try await left(withHelpers: true)).union(await namespaceGuard.guarded)
+        return Set(try await left(withHelpers: true)).union(await namespaceGuard.guarded)
             .filter { LocalEngine.isIdentifier($0) }.sorted()
     }
 

@@ -84,12 +84,40 @@ extension DockerRuntime {
         return found?.configuration?.labels?[ExactName(DockerNames.snapshotOwnerKey)] == owner ? found : nil
     }
 
+    // MARK: images of snapshots that are gone
+
+    private var imagesFolder: String { configuration.stateDirectory + "/leaving-images" }
+    private func imageFile(_ sandbox: String) -> String { imagesFolder + "/" + sandbox }
+
+    /// Writes down what a sandbox of a snapshot stands on. Only its container says so, and that goes first: a deletion that is cut
+    /// short behind it would leave the image.
+    func noteImage(_ found: ContainerFacts, of sandbox: String) {
+        guard found[label: DockerNames.snapshotKey]?.isEmpty == false else { return }
+        // On a full disk the deletion goes on: an image without a name may stay then.
+        try? File.makeFolder(imagesFolder, mode: 0o700)
+        try? File.write(Array(found.image.utf8), to: imageFile(sandbox), mode: 0o600)
+    }
+
     /// The image of a snapshot that was deleted while its sandboxes ran goes with the last of them.
-    func forgetImage(_ image: String, of snapshot: String) async {
-        guard let found = try? await images.find(image), found.tags?.isEmpty != false,
-            found.configuration?.labels?[ExactName(DockerNames.snapshotOwnerKey)] == owner
-        else { return }
-        // Refused while another container has it.
-        _ = try? await engine.send(EngineCall("DELETE", "images", image))
+    func forgetImage(of sandbox: String) async {
+        guard let image = File.text(imageFile(sandbox), limit: 4096) else { return }
+        do throws(EngineFailure) {
+            if !image.isEmpty, let found = try await images.find(image), found.tags?.isEmpty != false,
+                found.configuration?.labels?[ExactName(DockerNames.snapshotOwnerKey)] == owner
+            {
+                var call = EngineCall("DELETE", "images", image)
+                // 409: another container has it, with which it goes.
+                call.expected = [404, 409]
+                try await engine.send(call)
+            }
+        } catch { return }
+        unlink(imageFile(sandbox))
+    }
+
+    /// Of deletions that an earlier server began.
+    func forgetImages() async {
+        for sandbox in File.names(in: imagesFolder) ?? [] where LocalEngine.isIdentifier(sandbox) {
+            await forgetImage(of: sandbox)
+        }
     }
 }

@@ -32,4 +32,34 @@ private struct NoGuard: NamespaceGuard {
         await #expect(throws: RuntimeError.alreadyExists(id)) { try await runtime.create(spec) { _ in } }
         #expect(runtime.hasBegun(id) && !engine.requests.contains { $0.hasPrefix("DELETE") })
     }
+
+    @Test func `a deletion that was cut short behind its container leaves no image of a deleted snapshot`() async throws
+    {
+        let folder = TemporaryFolder("docker"), id = "0b5cf4f0-7d56-4a8c-9d41-0a8e8e2f1c11"
+        let image = "sha256:" + String(repeating: "a", count: 64)
+        let engine = try HookServer { request in
+            if request.hasPrefix("GET /containers/json") { return (200, "[]") }
+            if request.hasPrefix("GET /volumes") { return (200, #"{"Volumes":[]}"#) }
+            if request.hasPrefix("DELETE /images/") { return (200, "[]") }
+            guard request.hasPrefix("GET /images/") else { return (404, "") }
+            return (
+                200,
+                """
+                {"Id":"\(image)","Os":"linux","Architecture":"amd64","RepoTags":[],
+                "Config":{"Labels":{"sallyport.io/snapshot-owner":"me"}}}
+                """
+            )
+        }
+        try File.makeFolder(folder.path + "/leaving-images", mode: 0o700)
+        try File.write(Array(image.utf8), to: folder.path + "/leaving-images/" + id, mode: 0o600)
+        var configuration = DockerConfiguration(
+            execdPath: "/bin/true", stateDirectory: folder.path, namespaceDirectory: folder.path + "/netns")
+        configuration.engine = try EngineAddress("tcp://127.0.0.1:\(engine.port)")
+        configuration.sidecar = SidecarSettings(image: "guard")
+        let runtime = try DockerRuntime(
+            configuration, namespaceGuard: NoGuard(), owner: "me", logger: Logger(label: "test"))
+        #expect(try await runtime.owned().isEmpty)
+        #expect(engine.requests.contains { $0.hasPrefix("DELETE /images/sha256") })
+        #expect(File.names(in: folder.path + "/leaving-images") == [])
+    }
 }
