@@ -98,6 +98,20 @@ struct ProjectQuotaTests {
         ProjectQuota.lift(disk.path)
     }
 
+    @Test func `the limit of a volume goes though its removal or its making was cut short`() throws {
+        let files = try QuotaFileSystem(), limits = try limits(files.path)
+        let named = NamedVolumes(directory: files.path + "/volumes", sandboxes: files.path + "/sandboxes")
+        let projects = try [".removed/gone-1", ".new-1"].map { name in
+            let folder = VolumeFolder(path: "\(files.path)/volumes/\(name)")
+            try Command.run("mkdir", "-p", folder.path)
+            _ = try limits.make(folder.disk, bytes: 16 << 20)
+            return UInt32(linux_project(folder.disk.path))
+        }
+        #expect(projects.allSatisfy { linux_project_is_used(files.path, $0) == 1 })
+        named.recover { path in _ = try? TreeRemoval.remove(path) }
+        #expect(projects.allSatisfy { linux_project_is_used(files.path, $0) == 0 })
+    }
+
     @Test func `a project that somebody else has given a folder is left alone`() throws {
         let files = try QuotaFileSystem()
         let folder = files.path + "/theirs"

@@ -45,8 +45,11 @@ package struct NamedVolumes: Sendable {
                 _ = try? TreeRemoval.setAside(folder.path, into: removed)
             }
             for name in File.names(in: removed) ?? [] {
-                VolumeFolder(path: removed + "/" + name).unmount()
-                take(removed + "/" + name)
+                let folder = VolumeFolder(path: removed + "/" + name)
+                // The limit of a project outlives its files.
+                ProjectQuota.lift(folder.disk.path)
+                folder.unmount()
+                take(folder.path)
             }
             // Of sandboxes whose removal was cut short. A record that cannot be read may name any.
             guard SandboxFolder.withUnreadableRecords(in: sandboxes).isEmpty else { return }
@@ -74,6 +77,7 @@ package struct NamedVolumes: Sendable {
         guard lock >= 0 else { return false }
         defer { close(lock) }
         func discard() {
+            ProjectQuota.lift(made.disk.path)
             made.unmount()
             try? TreeRemoval.remove(made.path)
         }
