@@ -125,6 +125,22 @@ extension TestRuntime {
         }
     }
 
+    @Test func `what could not be removed at once goes later`() async throws {
+        try await TestRuntime.run { test async throws in
+            let namespaceGuard = NotingGuard(test.runtime), runtime = try test.runtime(namespaceGuard)
+            _ = try await test.runtime.prepare(test.spec("later-1", "true"))
+            // As while its processes do not end.
+            test.runtime.state.withLock { _ = $0.busy.insert("later-1") }
+            await #expect(throws: RuntimeError.self) {
+                _ = try await runtime.begin(SandboxUse(id: "later-1", policy: .denyAll))
+            }
+            #expect(test.runtime.found("later-1") != nil)
+            test.runtime.state.withLock { _ = $0.busy.remove("later-1") }
+            let isGone = try await eventually { test.runtime.found("later-1") == nil }
+            #expect(isGone && test.traces.isEmpty, "\(test.traces)")
+        }
+    }
+
     @Test func `it lists its own, those of earlier servers, and what only the guard has left; not another's`()
         async throws
     {

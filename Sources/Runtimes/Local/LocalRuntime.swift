@@ -3,6 +3,7 @@ import Netfilter
 import NetworkPolicy
 import Spelling
 import Synchronization
+import System
 
 /// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
 package final class LocalRuntime: SandboxRuntime {
@@ -98,7 +99,7 @@ package final class LocalRuntime: SandboxRuntime {
             }
         } catch {
             // In a separate task, because this one may have been cancelled.
-            await Task { try? await delete(spec.id) }.value
+            await Task { await giveUp(spec.id) }.value
             throw error
         }
         if prepared.shared == nil { namespaces.withLock { $0[spec.id] = prepared.namespace } }
@@ -122,8 +123,21 @@ package final class LocalRuntime: SandboxRuntime {
             try await CreateStep.begin.timed { () async throws(RuntimeError) in try await engine.begin(use) }
             return prepared.placement
         } catch {
-            await Task { try? await delete(use.id) }.value
+            await Task { await giveUp(use.id) }.value
             throw error
+        }
+    }
+
+    /// Removes what a create or a use has left. What does not go, as while storage of a volume does not answer, is tried again: there
+    /// may be no record by which anybody else would.
+    private func giveUp(_ id: String) async {
+        guard (try? await delete(id)) == nil else { return }
+        Task { [weak self] in
+            var backOff = BackOff.removals
+            repeat {
+                try? await Task.sleep(for: .milliseconds(Int64(backOff.next())))
+                guard let self, (try? await self.delete(id)) == nil else { return }
+            } while true
         }
     }
 
