@@ -16,6 +16,9 @@ package struct HTTPPeer: Sendable {
     package var limits = ClientLimits()
     /// Whether a server without TLS is known to speak HTTP/2. With TLS both sides agree on it by themselves.
     package var speaksHTTP2 = false
+    /// Whether a connection may carry a later request, too. Not where the address comes to be another server's, as a sandbox's does:
+    /// a connection to the one before may be neither closed nor answered.
+    package var keepsConnections = true
 
     /// - Parameter origin: of the server. Its path is of no account: each request names its own.
     package init(_ origin: HTTPEndpoint) {

@@ -242,6 +242,20 @@ import Testing
         }
     }
 
+    @Test func `an address that others come to have gets a connection for each request`() async throws {
+        try await with { connection in
+            // Then it is silent, and open, as one to a sandbox that is gone.
+            if connection.read() != nil { connection.answer("first") }
+            connection.awaitEnd()
+        } _: { (server) async throws in
+            var peer = server.peer
+            peer.keepsConnections = false
+            for _ in 0..<3 { #expect(try await client.send(ClientRequest("GET", "/"), to: peer).text == "first") }
+            #expect(server.connections == 3)
+            #expect(try await eventually { server.ended == 3 })
+        }
+    }
+
     @Test func `a redirect is an answer, and nobody follows it`() async throws {
         try await with { connection in
             while connection.read() != nil { connection.answer("followed") }

@@ -10,7 +10,7 @@ import Tracing
 package struct GuardHTTPClient: Sendable {
     package enum Address: Hashable, Sendable, CustomStringConvertible {
         case unix(path: String)
-        /// A literal address.
+        /// Of a guard beside a sandbox: a literal address, which another sandbox has after it.
         case tcp(host: String, port: Int)
 
         package var description: String {
@@ -24,7 +24,12 @@ package struct GuardHTTPClient: Sendable {
         var peer: HTTPPeer? {
             switch self {
             case .unix(let path): HTTPPeer(unixSocket: path)
-            case .tcp: HTTPEndpoint("http://\(self)").map { HTTPPeer($0) }
+            case .tcp:
+                HTTPEndpoint("http://\(self)").map { endpoint in
+                    var peer = HTTPPeer(endpoint)
+                    peer.keepsConnections = false
+                    return peer
+                }
             }
         }
     }

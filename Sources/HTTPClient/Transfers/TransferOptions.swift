@@ -71,7 +71,8 @@ final class TransferOptions {
                 ? Int(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) : Int(CURL_HTTP_VERSION_2TLS))
         set(CURLOPT_URL, (peer.origin.isSecure ? "https://" : "http://") + peer.origin.authority + request.target)
         if let socket = peer.unixSocket { set(CURLOPT_UNIX_SOCKET_PATH, socket) }
-        if !request.mayRepeat { set(CURLOPT_FRESH_CONNECT, 1) }
+        if !request.mayRepeat || !peer.keepsConnections { set(CURLOPT_FRESH_CONNECT, 1) }
+        if !peer.keepsConnections { set(CURLOPT_FORBID_REUSE, 1) }
         applyProxy(peer)
         applyTLS(peer)
         applyBody(request)

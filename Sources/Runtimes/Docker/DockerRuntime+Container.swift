@@ -110,7 +110,29 @@ extension DockerRuntime {
         return kept.sorted { $0.key < $1.key } + ExecdVariables.ofHooks.sorted().map { ($0, "") }
     }
 
-    func start(_ id: String) async throws(RuntimeError) -> ContainerFacts {
+    /// Starts it, and makes the container of the guard that it has beside it meanwhile, which takes the engine a tenth of a second.
+    func start(_ spec: SandboxSpec) async throws(RuntimeError) -> ContainerFacts {
+        let id = spec.id
+        guard case .engine(let sidecars) = network else { return try await start(id) }
+        guard let made = try await container(id) else { throw .notFound(id) }
+        async let guardMade = Self.outcome { () throws(RuntimeError) in
+            try await sidecars.make(id, network: made.id, policy: spec.policy)
+        }
+        let started = await Self.outcome { () throws(RuntimeError) in try await start(id) }
+        // Whatever came of the other: what is still being made could not be removed.
+        let outcome = await guardMade
+        let found = try started.get()
+        try outcome.get()
+        return found
+    }
+
+    private static func outcome<Value: Sendable>(
+        _ body: () async throws(RuntimeError) -> Value
+    ) async -> Result<Value, RuntimeError> {
+        do throws(RuntimeError) { return .success(try await body()) } catch { return .failure(error) }
+    }
+
+    private func start(_ id: String) async throws(RuntimeError) -> ContainerFacts {
         do throws(EngineFailure) {
             try await engine.send(EngineCall("POST", "containers", DockerNames.container(id), "start"))
         } catch {

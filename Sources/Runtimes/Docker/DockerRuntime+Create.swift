@@ -69,7 +69,7 @@ extension DockerRuntime {
         case .engine(let sidecars):
             found = try await join(made, sidecars)
             try Self.goOn()
-            try await sidecars.start(id, found, policy: spec.policy)
+            try await sidecars.start(id, found)
         }
         guard let placement = placement(id, found) else { throw .notFound(id) }
         return (placement, process)

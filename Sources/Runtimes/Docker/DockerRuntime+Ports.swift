@@ -31,7 +31,7 @@ extension DockerRuntime {
                 if case .engine = network { ports.letGo(id) }
                 // execd binds the port itself, and no socket that is bound can be given to a container.
                 if shared != nil { listeners.release(id) }
-                var made = HeldContainer(found: try await start(id), host: host, mounts: mounts)
+                var made = HeldContainer(found: try await start(spec), host: host, mounts: mounts)
                 if let shared { made.process = try await reached(id, made.found, shared) }
                 return made
             } catch {

@@ -91,42 +91,56 @@ final class DockerSidecars: Sendable {
         }
     }
 
-    /// Starts the guard of a container in which nothing of its image runs yet; returns when the policy is in force.
-    func start(_ id: String, _ container: ContainerFacts, policy: Policy?) async throws(RuntimeError) {
-        guard let address = container.address else {
-            throw .startFailed(id: id, reason: "the engine gave it no address in the network \(settings.network)")
-        }
+    /// Makes the container of a guard, with what it reads at its start in it.
+    /// - Parameter network: the engine's id of the container that it is to guard, which need not run yet.
+    func make(_ id: String, network: String, policy: Policy?) async throws(RuntimeError) {
         let image = try await images.image(settings.image, nil, for: Self.caller)
         let body = SidecarBody(
-            id: id, owner: owner, image: image, network: container.id, variables: settings.variables,
-            policy: policy, token: token(id), rulesFolder: settings.rulesFolder)
+            id: id, owner: owner, image: image, network: network, variables: settings.variables, policy: policy,
+            token: token(id), rulesFolder: settings.rulesFolder)
         do throws(EngineFailure) {
             try await engine.make(
                 EngineCall(
                     "POST", "containers", "create", query: [("name", DockerNames.sidecar(id))],
                     body: .json(body.json)))
-            if let files = body.files {
-                try await engine.send(
-                    EngineCall(
-                        "PUT", "containers", DockerNames.sidecar(id), "archive", query: [("path", SidecarBody.folder)],
-                        body: .archive(files.whole)))
-            }
-            try await engine.send(EngineCall("POST", "containers", DockerNames.sidecar(id), "start"))
-        } catch {
-            throw error.status == nil ? RuntimeError(error, "starting the guard of \(id)") : .unguarded("\(error)")
+            guard let files = body.files else { return }
+            try await engine.send(
+                EngineCall(
+                    "PUT", "containers", DockerNames.sidecar(id), "archive", query: [("path", SidecarBody.folder)],
+                    body: .archive(files.whole)))
+        } catch { throw Self.refused(error, id) }
+    }
+
+    /// Starts a guard that has been made, of a container in which nothing of its image runs yet; returns when the policy is in force.
+    func start(_ id: String, _ container: ContainerFacts) async throws(RuntimeError) {
+        guard let address = container.address else {
+            throw .startFailed(id: id, reason: "the engine gave it no address in the network \(settings.network)")
         }
+        do throws(EngineFailure) {
+            try await engine.send(EngineCall("POST", "containers", DockerNames.sidecar(id), "start"))
+        } catch { throw Self.refused(error, id) }
         try await untilReady(id, "\(address)")
+    }
+
+    private static func refused(_ failure: EngineFailure, _ id: String) -> RuntimeError {
+        failure.status == nil ? RuntimeError(failure, "starting the guard of \(id)") : .unguarded("\(failure)")
+    }
+
+    /// One without a policy, which takes it from the volume of the one before.
+    private func startAnew(_ id: String, _ container: ContainerFacts) async throws(RuntimeError) {
+        try await make(id, network: container.id, policy: nil)
+        try await start(id, container)
     }
 
     /// Has a guard that does not run serve again, with the policy that it had, which is in its volume.
     /// - Parameter found: its container; nil if that is gone.
     func restore(_ id: String, _ container: ContainerFacts, _ found: ContainerFacts?) async throws(RuntimeError) {
-        guard let found else { return try await start(id, container, policy: nil) }
+        guard let found else { return try await startAnew(id, container) }
         let phase = found.state.phase
         guard phase != .created else {
             // Its token may not be in it yet.
             try await ask(EngineCall("DELETE", "containers", found.id, query: [("force", "true")]))
-            return try await start(id, container, policy: nil)
+            return try await startAnew(id, container)
         }
         var call = EngineCall("POST", "containers", found.id, phase == .paused ? "unpause" : "start")
         // It runs already.
@@ -148,6 +162,7 @@ final class DockerSidecars: Sendable {
             let endpoint = HTTPEndpoint("http://\(place.host):\(place.port)")
         else { throw .notFound(id) }
         var peer = HTTPPeer(endpoint)
+        peer.keepsConnections = false
         peer.deadlines = ClientDeadlines(connect: 5000, total: 10_000)
         let request = ClientRequest(
             "PUT", "/policy",
@@ -169,6 +184,7 @@ final class DockerSidecars: Sendable {
             throw .unguarded("\(address) is not an address")
         }
         var peer = HTTPPeer(endpoint)
+        peer.keepsConnections = false
         // A connection that is tried while the guard has its network closed is dropped, and the kernel would try again in a second.
         peer.deadlines = ClientDeadlines(connect: 100, total: 1000)
         // Without the token: what answers is not known to be the guard yet.

@@ -41,6 +41,7 @@ extension HeldStart {
             return Refusal(reason: "\(address) is not a host", isAnswer: false)
         }
         var peer = HTTPPeer(endpoint)
+        peer.keepsConnections = false
         peer.deadlines = ClientDeadlines(connect: 5000, total: Self.patience)
         // Texts, numbers and lists can always be encoded.
         let body = [UInt8](try! JSONEncoder().encode(self))
