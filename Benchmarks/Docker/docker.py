@@ -1,5 +1,6 @@
 """Sandboxes of the Docker runtime beside `docker run` of the same image in the same engine, in turn: what the server adds to the engine's
-own time, with the machine's guard and with one beside each, and its memory.
+own time, with the machine's guard and with one beside each, and its memory. Beside the latter there is a second container in the network
+of the first.
 
     scripts/bench.sh docker [count] [--sandboxes 0]
 
@@ -39,6 +40,18 @@ def engines_own(engine, number):
     ended = time.perf_counter() - begun
     engine.run("rm", "--force", name)
     return started, ended
+
+
+def two_of_the_engines_own(engine, number):
+    """A container, and one in its network, as a guard is."""
+    names = [f"pair-{number}", f"pair-{number}-beside"]
+    begun = time.perf_counter()
+    engine.run("run", "--detach", "--name", names[0], "--memory", "256m", "--cpus", "1", IMAGE, "sleep", "100000")
+    engine.run("run", "--detach", "--name", names[1], "--memory", "256m", "--network", f"container:{names[0]}", IMAGE, "sleep", "100000")
+    started = time.perf_counter() - begun
+    for name in reversed(names):
+        engine.run("rm", "--force", name)
+    return started
 
 
 def servers(server, policy):
@@ -90,12 +103,17 @@ def measure(count, sandboxes):
             for number in range(count):
                 for what, time_ in zip(("started", "first command ended"), engines_own(engine, number)):
                     times.setdefault(("docker run", what), []).append(time_)
+                times.setdefault(("docker run, and another in its network", "started"), []).append(two_of_the_engines_own(engine, number))
                 for name, server in sides.items():
                     for words, policy in (("without a policy", None), ("with one", deny_but("one.example"))):
                         for what, time_ in zip(("created", "first command ended", "deleted"), servers(server, policy)):
                             times.setdefault((f"{name}, {words}", what), []).append(time_)
             for (name, what), found in times.items():
                 milliseconds(f"{name}: {what}", found)
+            middle = {key: statistics.median(found) * 1e3 for key, found in times.items()}
+            for name, peer in (("machine's guard", "docker run"), ("guard beside", "docker run, and another in its network")):
+                added = middle[f"{name}, with one", "created"] - middle[peer, "started"]
+                print(f"{name}: {added:+.0f} ms, {middle[f'{name}, with one', 'created'] / middle[peer, 'started']:.2f} of {peer}", flush=True)
             for name, server in sides.items():
                 idle, made = memory(server), [server.create() for _ in range(sandboxes)]
                 print(f"{name + ': server idle, and with ' + str(sandboxes) + ' sandboxes':<58} {idle:.1f} and {memory(server):.1f} MiB", flush=True)
