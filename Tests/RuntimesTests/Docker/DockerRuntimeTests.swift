@@ -16,15 +16,20 @@ private struct NoGuard: NamespaceGuard {
 }
 
 @Suite struct DockerRuntimeTests {
-    @Test func `a create of an id that is there is refused, and takes nothing from who has it`() async throws {
-        let folder = TemporaryFolder("docker"), engine = try HookServer(statuses: [404])
+    private let id = "0b5cf4f0-7d56-4a8c-9d41-0a8e8e2f1c11"
+
+    private func runtime(_ engine: HookServer, _ folder: TemporaryFolder) throws -> DockerRuntime {
         var configuration = DockerConfiguration(
             execdPath: "/bin/true", stateDirectory: folder.path, namespaceDirectory: folder.path + "/netns")
         configuration.engine = try EngineAddress("tcp://127.0.0.1:\(engine.port)")
         configuration.sidecar = SidecarSettings(image: "guard")
-        let runtime = try DockerRuntime(
+        return try DockerRuntime(
             configuration, namespaceGuard: NoGuard(), owner: "me", logger: Logger(label: "test"))
-        let id = "0b5cf4f0-7d56-4a8c-9d41-0a8e8e2f1c11"
+    }
+
+    @Test func `a create of an id that is there is refused, and takes nothing from who has it`() async throws {
+        let folder = TemporaryFolder("docker"), engine = try HookServer(statuses: [404])
+        let runtime = try runtime(engine, folder)
         try File.write(Array("a moment".utf8), to: folder.path + "/begun/" + id, mode: 0o600)
         let spec = SandboxSpec(
             id: id, source: .image("tool:1"), entrypoint: ["sleep"], policy: .allowAll,
@@ -35,7 +40,7 @@ private struct NoGuard: NamespaceGuard {
 
     @Test func `a deletion that was cut short behind its container leaves no image of a deleted snapshot`() async throws
     {
-        let folder = TemporaryFolder("docker"), id = "0b5cf4f0-7d56-4a8c-9d41-0a8e8e2f1c11"
+        let folder = TemporaryFolder("docker")
         let image = "sha256:" + String(repeating: "a", count: 64)
         let engine = try HookServer { request in
             if request.hasPrefix("GET /containers/json") { return (200, "[]") }
@@ -52,12 +57,7 @@ private struct NoGuard: NamespaceGuard {
         }
         try File.makeFolder(folder.path + "/leaving-images", mode: 0o700)
         try File.write(Array(image.utf8), to: folder.path + "/leaving-images/" + id, mode: 0o600)
-        var configuration = DockerConfiguration(
-            execdPath: "/bin/true", stateDirectory: folder.path, namespaceDirectory: folder.path + "/netns")
-        configuration.engine = try EngineAddress("tcp://127.0.0.1:\(engine.port)")
-        configuration.sidecar = SidecarSettings(image: "guard")
-        let runtime = try DockerRuntime(
-            configuration, namespaceGuard: NoGuard(), owner: "me", logger: Logger(label: "test"))
+        let runtime = try runtime(engine, folder)
         #expect(try await runtime.owned().isEmpty)
         #expect(engine.requests.contains { $0.hasPrefix("DELETE /images/sha256") })
         #expect(File.names(in: folder.path + "/leaving-images") == [])
