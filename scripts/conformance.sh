@@ -2,6 +2,7 @@
 # Drives the server with the official clients, and kills it at bad moments.
 #
 #     scripts/conformance.sh [pytest arguments…]
+#     scripts/conformance.sh prepare     what the tests need, and no test
 #
 # SALLYPORT_BINARY names another program than the debug build. Run it as root; it needs no Internet but for the first
 # run, which fills .build-conformance with the clients from PyPI.
@@ -21,6 +22,7 @@ TMPDIR=$left make --silent --no-print-directory execd egress
 
 ./scripts/python-environment.sh venv requirements.txt
 ./scripts/python-environment.sh jupyter jupyter.txt -m bash_kernel.install --sys-prefix
+[ "${1:-}" != prepare ] || { rm -rf "$left"; exit 0; }
 
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
 [ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Journeys Tests/Faults Tests/Bypass Tests/Docker Tests/Gateway

@@ -22,7 +22,12 @@ step() {
 # The release build refuses some of what the debug build of the tests takes, and warns of more. It is what users run, and
 # what pytest drives.
 step "building the programs (release)" build make --no-print-directory build || exit 1
+# What pytest needs is fetched and unpacked meanwhile. What goes wrong there, goes wrong once more when pytest is to run, and is told then.
+export SALLYPORT_BINARY=$PWD/.build/release/sallyport SALLYPORT_SIDECAR=$PWD/.build/release/sallyport-egress
+./scripts/conformance.sh prepare >/dev/null 2>&1 &
+preparing=$!
 step "building the tests" build swift build --build-tests || exit 1
+wait "$preparing" || true
 build swift test list --skip-build >"$logs/tests" 2>/dev/null
 # One module at a time: Swift Testing begins all tests at once, and hundreds on two processors keep each other waiting.
 # A hang is a failure, too: the limit is far above what the tests take. Only an interrupt ends the tests' process with
@@ -35,8 +40,7 @@ for module in $(sed -nE 's/^([A-Za-z_][A-Za-z0-9_]*)\..*/\1/p' "$logs/tests" | s
     step "$module" module "$module"
 done
 python() {
-    SALLYPORT_BINARY=$PWD/.build/release/sallyport SALLYPORT_SIDECAR=$PWD/.build/release/sallyport-egress \
-        PYTEST_ADDOPTS="--junitxml=$logs/pytest.xml" ./scripts/conformance.sh 2>&1 | tee "$logs/pytest.log"
+    PYTEST_ADDOPTS="--junitxml=$logs/pytest.xml" ./scripts/conformance.sh 2>&1 | tee "$logs/pytest.log"
     echo "${PIPESTATUS[0]}" >"$logs/pytest.status"
 }
 step "pytest" python
