@@ -115,21 +115,15 @@ extension DockerRuntime {
         let id = spec.id
         guard case .engine(let sidecars) = network else { return try await start(id) }
         guard let made = try await container(id) else { throw .notFound(id) }
-        async let guardMade = Self.outcome { () throws(RuntimeError) in
+        async let guardMade = RuntimeError.outcome { () throws(RuntimeError) in
             try await sidecars.make(id, network: made.id, policy: spec.policy)
         }
-        let started = await Self.outcome { () throws(RuntimeError) in try await start(id) }
+        let started = await RuntimeError.outcome { () throws(RuntimeError) in try await start(id) }
         // Whatever came of the other: what is still being made could not be removed.
         let outcome = await guardMade
         let found = try started.get()
         try outcome.get()
         return found
-    }
-
-    private static func outcome<Value: Sendable>(
-        _ body: () async throws(RuntimeError) -> Value
-    ) async -> Result<Value, RuntimeError> {
-        do throws(RuntimeError) { return .success(try await body()) } catch { return .failure(error) }
     }
 
     private func start(_ id: String) async throws(RuntimeError) -> ContainerFacts {

@@ -119,3 +119,12 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 }
+
+extension RuntimeError {
+    /// What came of work, as a value: an `async let` forgets the type of what is thrown.
+    static func outcome<Value: Sendable>(
+        _ body: () async throws(RuntimeError) -> Value
+    ) async -> Result<Value, RuntimeError> {
+        do throws(RuntimeError) { return .success(try await body()) } catch { return .failure(error) }
+    }
+}

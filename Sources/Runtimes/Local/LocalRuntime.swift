@@ -84,7 +84,7 @@ package final class LocalRuntime: SandboxRuntime {
         do throws(RuntimeError) {
             try Self.goOn()
             // The guard needs the network alone, and works in another process.
-            async let furnished = Self.outcome { [engine] () async throws(RuntimeError) in
+            async let furnished = RuntimeError.outcome { [engine] () async throws(RuntimeError) in
                 try await engine.furnish(spec.id)
             }
             if prepared.shared == nil {
@@ -238,12 +238,6 @@ package final class LocalRuntime: SandboxRuntime {
     }
 
     private static func goOn() throws(RuntimeError) { if Task.isCancelled { throw .cancelled } }
-
-    private static func outcome(
-        _ body: @Sendable () async throws(RuntimeError) -> Void
-    ) async -> Result<Void, RuntimeError> {
-        do throws(RuntimeError) { return .success(try await body()) } catch { return .failure(error) }
-    }
 }
 
 extension PreparedSandbox {
