@@ -67,3 +67,47 @@ def test_parts_of_the_system_stay_whatever_is_in_them(folder):
 def test_other_folders_are_looked_at(tmp_path):
     for folder in ("/var/lib/dpkg", tmp_path):
         assert purge(folder, TAKEN) == f"taken: {folder}\n"
+
+
+def users(script, function, database, status=0):
+    """What a script makes or removes where `database` has these lines of passwd and group, and what it says. The commands that change
+    users end with `status`."""
+    text = (ROOT / f"deploy/debian/{script}").read_text()
+    functions = text[:text.index("\nif [")]
+    lines = "\n".join(f"{kind} {line}" for kind, line in database)
+    commands = f"""
+getent() {{ printf '%s\\n' '{lines}' | awk -F '[ :]' -v kind="$1" -v key="$2" '
+    $1 == kind && ($2 == key || $4 == key) {{ sub(/^[a-z]+ /, ""); print; found = 1 }} END {{ exit !found }}'; }}
+for command in groupadd useradd groupdel userdel; do eval "$command() {{ echo $command \\$*; return {status}; }}"; done
+"""
+    done = subprocess.run(["sh", "-ec", f"{functions}\n{commands}\n{function}"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return [line.split()[0] for line in done.stdout.splitlines()], done.stderr
+
+
+OURS = [("passwd", "sallyport-gateway:x:60911:60911::/nonexistent:/usr/sbin/nologin"), ("group", "sallyport-gateway:x:60911:")]
+THEIRS = [("passwd", "sallyport-gateway:x:1001:1001::/home/gateway:/bin/sh"), ("group", "sallyport-gateway:x:1001:")]
+OF_ANOTHER_NAME = [("passwd", "edge:x:60911:60911::/:/bin/sh"), ("group", "edge:x:60911:")]
+
+
+def test_the_gateways_user_is_made_once():
+    assert users("postinst", "make_user", []) == (["groupadd", "useradd"], "")
+    assert users("postinst", "make_user", OURS) == ([], "")
+    assert users("postinst", "make_user", OF_ANOTHER_NAME) == ([], ""), "systemd needs the id, whatever its name"
+
+
+def test_a_name_that_somebody_has_is_told_and_does_not_fail_the_package():
+    made, said = users("postinst", "make_user", THEIRS)
+    assert made == [] and "sallyport-ingress needs that id" in said
+
+
+def test_a_purge_removes_the_user_of_the_package_and_no_other():
+    assert users("postrm", "remove_user", OURS) == (["userdel", "groupdel"], "")
+    assert users("postrm", "remove_user", THEIRS) == ([], "")
+    assert users("postrm", "remove_user", OF_ANOTHER_NAME) == ([], "")
+    assert users("postrm", "remove_user", []) == ([], "")
+
+
+def test_a_user_that_a_process_has_stays_and_does_not_fail_the_purge():
+    removed, said = users("postrm", "remove_user", OURS, status=8)
+    assert removed == ["userdel", "groupdel"] and "the user sallyport-gateway stays" in said
