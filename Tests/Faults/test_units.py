@@ -88,6 +88,15 @@ def test_each_unit_serves_when_it_has_started_and_has_no_rights_it_does_not_need
         assert texts and all(text.startswith("{") and json.loads(text)["level"] for text in texts), (unit, texts)
 
 
+def test_a_unit_that_fails_again_and_again_is_started_again(machine):
+    # More often than systemd lets a unit that says nothing of it.
+    for _ in range(7):
+        before = machine.main("sallyport-guard")
+        machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "sallyport-guard")
+        eventually(lambda: machine.main("sallyport-guard") not in (before, "0"), what="the guard")
+    eventually(lambda: status_of(machine, "sallyport-guard") == "active\n", what="the guard, which serves")
+
+
 def test_a_machine_that_has_lost_its_power_serves_again_by_itself_and_says_what_it_has_lost(machine):
     name = sallyport(machine, "sandbox", "create", "sallyport/base:latest").strip()
     machine.reboot()

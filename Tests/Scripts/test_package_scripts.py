@@ -93,7 +93,11 @@ OF_ANOTHER_NAME = [("passwd", "edge:x:60911:60911::/:/bin/sh"), ("group", "edge:
 def test_the_gateways_user_is_made_once():
     assert users("postinst", "make_user", []) == (["groupadd", "useradd"], "")
     assert users("postinst", "make_user", OURS) == ([], "")
-    assert users("postinst", "make_user", OF_ANOTHER_NAME) == ([], ""), "systemd needs the id, whatever its name"
+
+
+def test_an_id_that_somebody_has_is_told():
+    made, said = users("postinst", "make_user", OF_ANOTHER_NAME)
+    assert made == [] and "60911, which is the user edge here" in said
 
 
 def test_a_name_that_somebody_has_is_told_and_does_not_fail_the_package():
