@@ -20,6 +20,9 @@ external = true
 [ingress.directory]
 listen = "127.0.0.1:28800"
 """
+GATEWAY = "/etc/sallyport/ingress.conf"
+# The gateway opens the file when it starts, and does not start where it cannot.
+ARGUMENTS = "--directory 127.0.0.1:28800 --host 127.0.0.1 --log-format json --one-time-file /var/lib/sallyport-ingress/one-time-routes"
 # Of /proc/<pid>/status, by capability number.
 ADMINISTRATION, NETWORK, BINDING = 21, 12, 10
 
@@ -31,7 +34,7 @@ def machine(package, tmp_path_factory):
     try:
         machine.run("dpkg", "--install", f"/package/{package.name}")
         machine.configure(SETTINGS)
-        machine.run("sh", "-c", "echo ARGUMENTS=--directory 127.0.0.1:28800 --host 127.0.0.1 --log-format json > /etc/sallyport/ingress.conf")
+        machine.run("sh", "-c", f"echo ARGUMENTS={ARGUMENTS} > {GATEWAY}")
         yield machine
     finally:
         machine.close()

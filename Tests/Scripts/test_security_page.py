@@ -69,6 +69,9 @@ def test_the_capabilities_of_each_process():
     assert row_of("`sallyport-guard`, the package's unit") == strip(re.findall(r"^CapabilityBoundingSet=(.+)$", guard, re.M)[0].split())
     gateway = (ROOT / "deploy/systemd/sallyport-ingress.service").read_text()
     assert re.search(r"^CapabilityBoundingSet=$", gateway, re.M) and row_of("`sallyport-ingress`, the package's unit") == set()
+    postinst = (ROOT / "deploy/debian/postinst").read_text()
+    [[name, number]] = re.findall(r"^\| `sallyport-ingress`, the package's unit \| `([\w-]+)` \((\d+)\) \|", PAGE, re.M)
+    assert f"User={number}\n" in gateway and f"gateway={number}\n" in postinst and f"--gid $gateway {name}\n" in postinst
     docker = source("Sources/Runtimes/Docker/DockerConfiguration.swift") + source("Sources/ControlPlane/Configuration/Settings+Docker.swift")
     dropped = row_of("a container of the Docker runtime: all that the engine gives but")
     assert dropped and all(f'"{name}"' in docker for name in dropped)
