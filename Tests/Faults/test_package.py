@@ -101,6 +101,7 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(machine):
         run("bash", "-n", f"/usr/share/bash-completion/completions/{program}")
     assert "/lib/systemd/system/sallyport.service" in listed
     assert re.fullmatch(r"root root 640\n", run("stat", "-c", "%U %G %a", CONFIGURATION))
+    assert run("stat", "-c", "%U %G %a", "/var/lib/sallyport") == "root root 700\n"
 
     # Its scripts make images where they are installed: this one takes a folder with the stamp of what it would make for made.
     assert "complete: /tmp/code" in run("bash", "-ec", """

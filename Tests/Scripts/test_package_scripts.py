@@ -1,6 +1,7 @@
 """What the package's scripts remove of a machine, and what they leave alone."""
 
 import pathlib
+import stat
 import subprocess
 
 import pytest
@@ -69,18 +70,22 @@ def test_other_folders_are_looked_at(tmp_path):
         assert purge(folder, TAKEN) == f"taken: {folder}\n"
 
 
+def functions(script):
+    """What a script defines before it does anything."""
+    text = (ROOT / f"deploy/debian/{script}").read_text()
+    return text[:text.index("\nif [")]
+
+
 def users(script, function, database, status=0):
     """What a script makes or removes where `database` has these lines of passwd and group, and what it says. The commands that change
     users end with `status`."""
-    text = (ROOT / f"deploy/debian/{script}").read_text()
-    functions = text[:text.index("\nif [")]
     lines = "\n".join(f"{kind} {line}" for kind, line in database)
     commands = f"""
 getent() {{ printf '%s\\n' '{lines}' | awk -F '[ :]' -v kind="$1" -v key="$2" '
     $1 == kind && ($2 == key || $4 == key) {{ sub(/^[a-z]+ /, ""); print; found = 1 }} END {{ exit !found }}'; }}
 for command in groupadd useradd groupdel userdel; do eval "$command() {{ echo $command \\$*; return {status}; }}"; done
 """
-    done = subprocess.run(["sh", "-ec", f"{functions}\n{commands}\n{function}"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["sh", "-ec", f"{functions(script)}\n{commands}\n{function}"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     return [line.split()[0] for line in done.stdout.splitlines()], done.stderr
 
@@ -115,3 +120,32 @@ def test_a_purge_removes_the_user_of_the_package_and_no_other():
 def test_a_user_that_a_process_has_stays_and_does_not_fail_the_purge():
     removed, said = users("postrm", "remove_user", OURS, status=8)
     assert removed == ["userdel", "groupdel"] and "the user sallyport-gateway stays" in said
+
+
+def make_state(state):
+    done = subprocess.run(["sh", "-ec", f'umask 022\n{functions("postinst")}\nstate=$1\nmake_state', "sh", state],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_other_user_enters_the_state_before_the_first_start(tmp_path):
+    state = tmp_path / "state"
+    make_state(state)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+
+
+def test_a_state_that_is_there_stays_as_it_is(tmp_path):
+    state, link = tmp_path / "state", tmp_path / "link"
+    state.mkdir(mode=0o711)
+    # To a disk that is not mounted.
+    link.symlink_to(tmp_path / "disk/sallyport")
+    for one in (state, link):
+        make_state(one)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o711 and link.is_symlink() and not link.exists()
+
+
+@pytest.mark.parametrize("script", ["postinst", "postrm"])
+def test_a_systemd_that_does_not_answer_fails_no_script(script):
+    silent = "systemctl() { echo 'Failed to connect to bus' >&2; return 1; }"
+    done = subprocess.run(["sh", "-ec", f"{functions(script)}\n{silent}\nreload"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and "run 'systemctl daemon-reload'" in done.stderr, done
