@@ -100,6 +100,21 @@ def test_a_unit_that_fails_again_and_again_is_started_again(machine):
     eventually(lambda: status_of(machine, "sallyport-guard") == "active\n", what="the guard, which serves")
 
 
+def test_a_gateway_with_a_wrong_option_is_not_started_again_until_it_is_corrected(machine):
+    machine.run("sh", "-c", f"echo ARGUMENTS=--directroy x {ARGUMENTS} > {GATEWAY}")
+    machine.run("systemctl", "restart", UNITS[2], status=1)
+    # Not "activating", as what is started again is.
+    eventually(lambda: status_of(machine, UNITS[2]) == "failed\n", what="the end of the gateway's unit")
+    assert "directroy" in machine.journal(f"--unit={UNITS[2]}")
+    machine.run("sh", "-c", f"echo ARGUMENTS={ARGUMENTS} > {GATEWAY}")
+    machine.run("systemctl", "restart", UNITS[2])
+
+
+def test_units_that_judge_by_the_clock_wait_for_it(machine):
+    for unit in UNITS[1:]:
+        assert "time-sync.target" in machine.run("systemctl", "show", "--property=After", "--value", unit).split()
+
+
 def test_a_machine_that_has_lost_its_power_serves_again_by_itself_and_says_what_it_has_lost(machine):
     name = sallyport(machine, "sandbox", "create", "sallyport/base:latest").strip()
     machine.reboot()
