@@ -65,6 +65,8 @@ cp -r docs "$share/doc/sallyport/docs"
 cp LICENSE "$share/doc/sallyport/copyright"
 
 install -D -m 0644 -t "$root/lib/systemd/system" deploy/systemd/*.service
+# What is copied has the modes that it has here, and a careful umask has closed it to others.
+chmod -R u=rwX,go=rX,ug-s "$root"
 mkdir -p "$root/etc/sallyport"
 "$sallyport" init-config "$root/etc/sallyport/sallyport.toml" >/dev/null
 chmod 0640 "$root/etc/sallyport/sallyport.toml"

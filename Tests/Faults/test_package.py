@@ -171,6 +171,15 @@ def test_the_package_depends_on_what_its_programs_load(package):
         assert need in fields, fields
 
 
+def test_everybody_may_read_the_package_but_its_configuration_and_only_root_changes_it(package):
+    lines = subprocess.run(["dpkg-deb", "--contents", str(package)], capture_output=True, text=True, check=True).stdout.splitlines()
+    entries = {line.split(None, 5)[5]: line.split()[:2] for line in lines}
+    assert entries.pop(f".{CONFIGURATION}") == ["-rw-r-----", "root/root"]
+    wrong = {name: found for name, found in entries.items()
+             if found[1] != "root/root" or found[0] not in ("drwxr-xr-x", "-rwxr-xr-x", "-rw-r--r--")}
+    assert not wrong and len(entries) > 100, wrong
+
+
 def test_documents_of_the_package_link_to_what_it_has(unpacked):
     documents = unpacked / "usr/share/doc/sallyport"
     dead = [
