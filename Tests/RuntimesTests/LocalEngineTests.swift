@@ -378,9 +378,7 @@ final class TestRuntime: Sendable {
 
     @Test func `an OCI runtime that does not come to its end is ended, and that is said`() throws {
         let folder = TemporaryFolder("oci-hangs"), program = folder.path + "/runtime"
-        try "#!/bin/sh\necho $$ > \(folder.path)/pid\nexec sleep 1000\n"
-            .write(toFile: program, atomically: true, encoding: .utf8)
-        chmod(program, 0o755)
+        try Script.write("#!/bin/sh\necho $$ > \(folder.path)/pid\nexec sleep 1000\n", to: program)
         let runtime = OCIRuntime(executable: program, milliseconds: 500)
         #expect {
             try runtime.delete("any")

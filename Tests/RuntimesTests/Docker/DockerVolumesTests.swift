@@ -21,9 +21,7 @@ import Testing
         }
         mkdir(folder.path + "/bin", 0o755)
         let program = folder.path + "/bin/ossfs2"
-        try "#!/bin/sh\nmount -t tmpfs none \"$2\" && touch \"$2/in-the-bucket\"\n"
-            .write(toFile: program, atomically: true, encoding: .utf8)
-        chmod(program, 0o755)
+        try Script.write("#!/bin/sh\nmount -t tmpfs none \"$2\" && touch \"$2/in-the-bucket\"\n", to: program)
     }
 
     private func volumes() throws -> DockerVolumes {

@@ -78,8 +78,7 @@ final class StoreFixture: Sendable {
 
             """
         let path = folder + "/" + name
-        try Data(script.utf8).write(to: URL(filePath: path))
-        chmod(path, 0o755)
+        try Script.write(script, to: path)
         return Tool(executable: path)
     }
 

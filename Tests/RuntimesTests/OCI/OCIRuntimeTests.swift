@@ -20,8 +20,7 @@ import Testing
             try: os.fstat(5)
             except OSError: print("no more")
             """
-        try Data(script.utf8).write(to: URL(filePath: program))
-        chmod(program, 0o700)
+        try Script.write(script, to: program)
         var passed: [CInt] = []
         for text in ["one", "two", "execd"] {
             try Data(text.utf8).write(to: URL(filePath: folder.path + "/" + text))

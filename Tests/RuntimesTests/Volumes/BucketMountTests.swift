@@ -18,10 +18,9 @@ import Testing
             ("ossfs", "target=$2 file=${6#passwd_file=}"), ("s3fs", "target=$2 file=${6#passwd_file=}"),
             ("ossfs2", "target=$2 file=$4"), ("rclone", "target=$3 file=${4#--config=}"),
         ] {
-            let path = folder.path + "/bin/" + name
-            try "#!/bin/sh\n\(words)\necho \"$0 $*\" >> \(folder.path)/calls\n\(script)\n"
-                .write(toFile: path, atomically: true, encoding: .utf8)
-            chmod(path, 0o755)
+            try Script.write(
+                "#!/bin/sh\n\(words)\necho \"$0 $*\" >> \(folder.path)/calls\n\(script)\n",
+                to: folder.path + "/bin/" + name)
         }
         var mounts = BucketMounts(root: folder.path + "/oss/deep", keysFolder: folder.path + "/run")
         mkdir(folder.path + "/run", 0o700)

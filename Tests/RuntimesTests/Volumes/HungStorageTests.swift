@@ -22,8 +22,7 @@ struct HungStorageTests {
         let test = volumes.test, path = test.folder + "/bin/ossfs2"
         mkdir(test.folder + "/bin", 0o755)
         let script = "#!/bin/sh\nexec python3 \(Self.program) --background $2 \(test.folder)/\(id).log\n"
-        try script.write(toFile: path, atomically: true, encoding: .utf8)
-        chmod(path, 0o755)
+        try Script.write(script, to: path)
         let bucket = SandboxVolume(
             name: "b", mountPath: try MountPath("/b", of: "b"), isReadOnly: false, subPath: nil,
             source: .bucket(BucketClaim(bucket: "abc", endpoint: "oss.example", version: .two)))
